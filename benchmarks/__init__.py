@@ -1,0 +1,1 @@
+"""Figures of running servers: `make bench`, `make soak`."""

@@ -1,0 +1,1 @@
+"""Streams: server-sent events, WebSockets, and POSTs that wait, all over `eventlog.follow`."""

@@ -1,0 +1,200 @@
+"""Whose folder a session works in: its own, a copy, or that of the session it carries on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+from claudeapi.conf import options
+from keys_app.models import ApiKey
+from sessions_app import agents, cleanup
+from sessions_app.engines.claude_code.workspaces import Workspaces
+from sessions_app.models import Session
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Alice:
+    """Her key, and requests with it."""
+
+    def __init__(self) -> None:
+        self.key, self._text = ApiKey.objects.issue("Alice's key")
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return Client().post(
+            f"/api/v1{path}",
+            body or {},
+            content_type="application/json",
+            headers={"x-api-key": self._text, **headers},
+        )
+
+    def session(self, **body: Any) -> Session:
+        """A session that she makes."""
+        answer = self.post("/sessions", {"engine": "claude-code", **body})
+        assert answer.status_code == 201, answer.json()
+        return Session.objects.get(pk=answer.json()["sessionId"])
+
+    def fork(self, session: Session) -> Session:
+        answer = self.post(f"/sessions/{session.pk}/fork")
+        assert answer.status_code == 201, answer.json()
+        return Session.objects.get(pk=answer.json()["sessionId"])
+
+
+@pytest.fixture
+def alice() -> Alice:
+    return Alice()
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "OPTIONS", replace(options(), data_dir=tmp_path))
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each copy that is made: whether a transaction waits for it."""
+    seen: list[bool] = []
+    copy = Workspaces.copy
+
+    def watched(*args: Any) -> None:
+        seen.append(connection.in_atomic_block)
+        copy(*args)
+
+    monkeypatch.setattr(Workspaces, "copy", watched)
+    return seen
+
+
+def folder_of(session: Session) -> Path:
+    """Where the session's agent works, with a note in it that says whose it is."""
+    folder = agents.private_folder(session)
+    assert folder is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "note").exists():
+        (folder / "note").write_text(str(session.pk))
+    return folder
+
+
+def test_a_branch_of_a_resumed_session_works_in_a_copy(alice: Alice) -> None:
+    first = alice.session()
+    folder = folder_of(first)
+    first.close("ended")
+    second = alice.session(resume=str(first.pk))
+    assert agents.private_folder(second) == folder
+    assert second.config["workspace"] == str(first.pk)
+
+    for branch in (alice.fork(second), alice.session(resume=str(second.pk), fork=True)):
+        copied = agents.private_folder(branch)
+        assert copied == folder.parent / str(branch.pk)
+        assert (copied / "note").read_text() == str(first.pk)
+
+
+def test_a_folder_below_the_keys_own_goes_by_its_name_and_its_branch_has_a_copy(
+    alice: Alice,
+) -> None:
+    inside = folder_of(alice.session()) / "sub"
+    inside.mkdir()
+    (inside / "here").touch()
+
+    session = alice.session(cwd=str(inside))
+
+    assert session.config["workspace"] == f"{inside.parent.name}/sub"
+    assert "cwd" not in session.config
+    copied = agents.private_folder(alice.fork(session))
+    assert copied is not None
+    assert [path.name for path in copied.iterdir()] == ["here"]
+
+
+def test_no_transaction_waits_for_a_copy(alice: Alice, copies: list[bool]) -> None:
+    session = alice.session()
+    folder = folder_of(session)
+    for path, body in (
+        (f"/sessions/{session.pk}/fork", {}),
+        ("/sessions", {"resume": str(session.pk), "fork": True}),
+        ("/sessions", {"resume": str(session.pk)}),
+    ):
+        key = {"Idempotency-Key": f"{path} {body}"}
+        first = alice.post(path, body, **key)
+        again = alice.post(path, body, **key)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert first.json() == again.json()
+
+    assert copies == [False, False, False], "an answer given again needs no copy"
+    assert len(list(folder.parent.iterdir())) == 4
+
+
+@pytest.mark.parametrize("refusal", ["POLICY_DENIED", "MAX_SESSIONS_REACHED", "INVALID_REQUEST"])
+def test_a_branch_that_is_refused_leaves_no_copy(
+    alice: Alice, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    session = alice.session()
+    folder = folder_of(session)
+    os.truncate(folder / "note", 100_000)
+    body = {}
+    if refusal == "POLICY_DENIED":
+        small = replace(options().agents, quota=50_000)
+        monkeypatch.setattr(settings, "OPTIONS", replace(options(), agents=small))
+    elif refusal == "MAX_SESSIONS_REACHED":
+        ApiKey.objects.update(max_sessions=1)
+    else:
+        body = {"atMessage": str(uuid4())}
+
+    answer = alice.post(f"/sessions/{session.pk}/fork", body)
+
+    assert answer.json()["error"]["code"] == refusal
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_cannot_be_copied_is_left_out(alice: Alice) -> None:
+    session = alice.session()
+    os.mkfifo(folder_of(session) / "pipe")
+
+    copied = agents.private_folder(alice.fork(session))
+
+    assert copied is not None
+    assert [path.name for path in copied.iterdir()] == ["note"]
+
+
+@pytest.fixture
+def ended(alice: Alice) -> Session:
+    session = alice.session()
+    agents.workspaces().prepare(str(session.key_id), str(session.pk))
+    session.close("ended")
+    return session
+
+
+def test_what_another_machine_has_removed_is_swept_here(ended: Session, tmp_path: Path) -> None:
+    folder = tmp_path / "agents" / str(ended.pk)
+    agents.sweep()
+    assert folder.exists()
+    (tmp_path / "agents" / "something-else").mkdir()
+
+    Session.objects.all().delete()
+    agents.sweep()
+
+    assert [path.name for path in folder.parent.iterdir()] == ["something-else"]
+
+
+def test_folders_are_removed_after_the_transaction(
+    ended: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bool] = []
+    remove = Workspaces.remove_work
+
+    def watched(*args: Any) -> None:
+        waited.append(connection.in_atomic_block)
+        remove(*args)
+
+    monkeypatch.setattr(Workspaces, "remove_work", watched)
+
+    assert cleanup.remove(ended)
+
+    assert waited == [False]
+    assert not agents.workspaces().private(str(ended.key_id), str(ended.pk)).exists()

@@ -1,0 +1,347 @@
+"""The relay: what it lets through, what it adds, and how it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from sessions_app.engines.base import Upstream
+from sessions_app.engines.claude_code.lease import Allowance, Lease
+from sessions_app.engines.claude_code.relay import MAX_IN_FLIGHT, Relay
+from sessions_app.engines.claude_code.sniffer import StreamSniffer, Tally
+from sessions_app.engines.events import Usage
+
+KEY = "sk-operator-0123456789"
+START = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"model":"m",'
+    b'"usage":{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n'
+)
+DELTA = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":7}}\n\n'
+COUNTED = Usage(input_tokens=3, output_tokens=7, cache_read_tokens=5)
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
+@dataclass
+class Upstreams:
+    """A made-up upstream that keeps what it was sent."""
+
+    url: str
+    seen: list[tuple[str, str, dict[str, str], bytes]]
+    left: asyncio.Event
+
+
+@pytest.fixture
+async def made_up() -> AsyncIterator[Upstreams]:
+    upstream = Upstreams("", [], asyncio.Event())
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        upstream.seen.append((request.method, request.path_qs, dict(request.headers), body))
+        if body == b"status":
+            headers = {"retry-after": "60", "set-cookie": "a=b"}
+            error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
+            return web.json_response(error, status=429, headers=headers)
+        if body == b"quoted":
+            words = f"no such key: {request.headers['x-api-key']}, that is {KEY[:12]}..."
+            error = {"type": "authentication_error", "message": words}
+            return web.json_response(
+                {"error": error}, status=401, headers={"www-authenticate": words}
+            )
+        if body == b"quoted in mid-stream":
+            error = {"type": "api_error", "message": f"bad key {KEY}"}
+            told = b'data: {"type":"error","error":%b}\n\n' % orjson.dumps(error)
+            return web.Response(body=START + told, content_type="text/event-stream")
+        if body == b"moved":
+            raise web.HTTPFound("https://login.example.com/")
+        if body == b"whole":
+            usage = {"input_tokens": 2, "output_tokens": 4}
+            return web.json_response({"model": "m", "usage": usage})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(START)
+        try:
+            while body in (b"stall", b"pings"):
+                await asyncio.sleep(0.05)
+                if body == b"pings":
+                    await response.write(PING)
+        except (asyncio.CancelledError, ConnectionError):
+            upstream.left.set()
+            raise
+        if body == b"cut" and request.transport is not None:
+            request.transport.abort()
+            return response
+        await response.write(DELTA + STOP)
+        return response
+
+    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    upstream.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield upstream
+    await runner.cleanup()
+
+
+@dataclass
+class Caller:
+    """An agent with a lease."""
+
+    relay: Relay
+    lease: Lease
+    http: aiohttp.ClientSession
+
+    async def post(
+        self, body: bytes, path: str = "/v1/messages", token: str | None = None, **headers: str
+    ) -> tuple[int, bytes, Any]:
+        headers = {"x-api-key": token or self.lease.token, **headers}
+        async with self.http.post(f"http://x{path}", data=body, headers=headers) as answer:
+            return answer.status, await answer.read(), answer.headers
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    relay = Relay()
+    connector = aiohttp.UnixConnector(str(await relay.start()))
+    async with aiohttp.ClientSession(connector=connector) as http:
+        yield Caller(relay, relay.grant(), http)
+    await relay.aclose()
+
+
+async def test_an_answer_passes_unchanged_and_is_counted(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    status, body, _ = await caller.post(b"x" * 100_000, "/v1/messages?beta=true")
+
+    assert (status, body) == (200, START + DELTA + STOP)
+    assert caller.lease.tally.usage == COUNTED
+    method, path, headers, sent = made_up.seen[0]
+    assert (method, path, len(sent)) == ("POST", "/v1/messages?beta=true", 100_000)
+    assert headers["x-api-key"] == "sk-operator"
+    assert caller.lease.token not in str(headers)
+
+
+async def test_an_answer_that_is_not_streamed_is_counted_too(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    await caller.post(b"whole")
+
+    assert caller.lease.tally.usage.output_tokens == 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/files", "/v1/messages/batches", "/", "/v1/messages/", "/v1/messages/../models"],
+)
+async def test_other_paths_are_not_forwarded(caller: Caller, made_up: Upstreams, path: str) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    status, _, _ = await caller.post(b"", path)
+
+    assert status == 404
+    assert made_up.seen == []
+
+
+async def test_a_token_is_good_only_while_a_run_is_in_progress(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    assert (await caller.post(b"x"))[0] == 403
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+    assert (await caller.post(b"x"))[0] == 200
+    assert (await caller.post(b"x", token="guessed"))[0] == 401
+    caller.lease.shut()
+    assert (await caller.post(b"x"))[0] == 403
+    caller.relay.revoke(caller.lease)
+    assert (await caller.post(b"x"))[0] == 401
+
+
+async def test_shutting_a_lease_ends_what_is_in_flight(caller: Caller, made_up: Upstreams) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+    posting = asyncio.create_task(caller.post(b"stall"))
+    async with asyncio.timeout(5):
+        while not made_up.seen:  # noqa: ASYNC110 - the upstream sends no signal
+            await asyncio.sleep(0.01)
+        caller.lease.shut()
+        with pytest.raises(aiohttp.ClientError):
+            await posting
+        await made_up.left.wait()
+    assert caller.lease.in_flight == 0
+
+
+@pytest.mark.parametrize("kind", [b"stall", b"pings"])
+async def test_an_answer_without_content_is_a_stall_and_ends_the_run(
+    caller: Caller, made_up: Upstreams, kind: bytes
+) -> None:
+    stalled = asyncio.Event()
+    caller.lease.open(Upstream(made_up.url, "sk-operator", idle_timeout=0.3))
+    caller.lease.on_stall = stalled.set
+
+    async with asyncio.timeout(5):
+        with pytest.raises(aiohttp.ClientError):
+            await caller.post(kind)
+
+    assert stalled.is_set()
+    assert caller.lease.stalled
+    assert (await caller.post(b"x"))[0] == 504
+
+
+async def test_a_cut_answer_is_told_as_one(caller: Caller, made_up: Upstreams) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    with pytest.raises(aiohttp.ClientError):
+        await caller.post(b"cut")
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.kind == "cut"
+
+    await caller.post(b"x")
+    assert caller.lease.failure is None
+
+
+async def test_a_long_wait_asked_for_is_told_and_not_waited(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    status, _, headers = await caller.post(b"status")
+
+    assert status == 429
+    assert headers["x-should-retry"] == "false"
+    assert "set-cookie" not in headers
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.retry_after == 60
+
+
+@pytest.mark.parametrize("kind", [b"quoted", b"quoted in mid-stream"])
+async def test_a_key_that_the_upstream_quotes_reaches_neither_agent_nor_caller(
+    caller: Caller, made_up: Upstreams, kind: bytes
+) -> None:
+    caller.lease.open(Upstream(made_up.url, KEY))
+
+    _, body, headers = await caller.post(kind)
+
+    told = f"{body!r} {headers} {caller.lease.failure}"
+    assert "key" in told
+    assert KEY[:8] not in told
+
+
+async def test_a_redirect_is_told_as_one_and_not_followed(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, KEY))
+
+    status, _, headers = await caller.post(b"moved")
+
+    assert (status, headers["x-should-retry"]) == (502, "false")
+    assert "location" not in headers
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.status == 302
+
+
+async def test_a_run_that_has_cost_what_it_may_gets_no_more_answers(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"), Allowance(limit=Decimal("0.0001")))
+
+    assert (await caller.post(b"x"))[0] == 200
+    assert caller.lease.tally.cost > Decimal("0.0001")
+    assert (await caller.post(b"x"))[0] == 403
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.kind == "budget"
+    assert len(made_up.seen) == 1
+
+
+async def test_runs_of_one_key_share_what_is_left_of_its_budget(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    other = caller.relay.grant()
+    for lease in (caller.lease, other):
+        purse = caller.relay.purse("alice", Decimal("0.0001"))
+        lease.open(Upstream(made_up.url, "sk-operator"), Allowance(purse=purse))
+
+    assert (await caller.post(b"x"))[0] == 200
+    assert (await caller.post(b"x", token=other.token))[0] == 403
+    caller.lease.shut()
+    assert (await caller.post(b"x", token=other.token))[0] == 403
+
+    caller.relay.purse("alice", Decimal(1))
+    assert (await caller.post(b"x", token=other.token))[0] == 200
+
+
+async def test_a_model_that_the_policy_lacks_is_not_reached_whoever_asks(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    allowance = Allowance(models=("haiku", "claude-haiku-*"))
+    caller.lease.open(Upstream(made_up.url, "sk-operator"), allowance)
+
+    assert (await caller.post(b'{"model": "claude-haiku-5-5"}'))[0] == 200
+    for body in (b'{"model": "claude-opus-5-5"}', b"{}", b"no JSON"):
+        assert (await caller.post(body))[0] == 403
+    assert (await caller.post(b'{"model": "haiku", "mcp_servers": [{}]}'))[0] == 403
+    assert len(made_up.seen) == 1
+
+
+async def test_one_agent_has_so_many_requests_at_once_and_no_more(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+    posting = [asyncio.create_task(caller.post(b"stall")) for _ in range(MAX_IN_FLIGHT)]
+    async with asyncio.timeout(5):
+        while len(made_up.seen) < MAX_IN_FLIGHT:  # noqa: ASYNC110 - the upstream sends no signal
+            await asyncio.sleep(0.01)
+        assert (await caller.post(b"x"))[0] == 429
+        caller.lease.shut()
+        await asyncio.gather(*posting, return_exceptions=True)
+
+
+async def test_the_proxy_of_the_environment_is_used_but_not_on_this_machine(
+    caller: Caller, made_up: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", made_up.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    caller.lease.open(Upstream("http://api.example.com", "sk-operator"))
+    assert (await caller.post(b"x"))[0] == 200
+    assert made_up.seen[0][2]["Host"] == "api.example.com"
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+    assert (await caller.post(b"x"))[0] == 200
+
+
+async def test_an_unreachable_upstream_is_told(caller: Caller) -> None:
+    caller.lease.open(Upstream("http://127.0.0.1:9", "sk-operator"))
+
+    assert (await caller.post(b"x"))[0] == 502
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.kind == "unreachable"
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_events_are_counted_however_they_are_cut(newline: bytes) -> None:
+    stream = (START + PING + DELTA + STOP).replace(b"\n", newline)
+    for size in (1, 7, 64, 1000):
+        tally = Tally()
+        sniffer = StreamSniffer(tally)
+        for start in range(0, len(stream), size):
+            sniffer.feed(stream[start : start + size])
+        assert tally.usage == COUNTED
+        assert sniffer.ended
+
+
+def test_a_ping_is_no_content() -> None:
+    sniffer = StreamSniffer(Tally())
+
+    assert sniffer.feed(START)
+    assert not sniffer.feed(PING)
+    assert not sniffer.feed(PING[:10])
+    assert not sniffer.feed(PING[10:])

@@ -1,0 +1,96 @@
+"""Request bodies: JSON as strict as what is behind needs it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claudeapi.core.errors import InvalidJson, InvalidRequest
+from claudeapi.core.json_body import MAX_DEPTH, parse_json
+
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+objects = st.dictionaries(
+    texts,
+    st.recursive(
+        st.none() | st.booleans() | texts | st.integers(-(2**63), 2**63 - 1),
+        lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    ),
+)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+@given(objects)
+def test_what_json_can_say_comes_through(value: dict[str, object]) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+    assert parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_object_or_a_published_error(body: bytes) -> None:
+    with suppress(InvalidJson, InvalidRequest):
+        assert isinstance(parse_json(body), dict)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"nope",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": 1,}',
+        b'{"a": "\xff"}',
+        b'{"a": "\x00"}',
+        b'{"a": "\\ud8"}',
+        nested(MAX_DEPTH + 1),
+        b"[" * 100_000,
+        b'{"a": "\\ud800"' + b"[" * 100_000,
+    ],
+)
+def test_what_is_not_json_we_accept(body: bytes) -> None:
+    with pytest.raises(InvalidJson):
+        parse_json(body)
+
+
+def test_nesting_up_to_the_bound_is_accepted() -> None:
+    assert parse_json(nested(MAX_DEPTH))
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n"])
+def test_an_empty_body_is_an_empty_object(body: bytes) -> None:
+    assert parse_json(body) == {}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b"null", b'"text"', b'[{"a": "\\u0000"}]'])
+def test_only_objects_are_bodies(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"prompt": "a\\u0000b"}', "prompt"),
+        (b'{"metadata": {"a": ["ok", "\\u0000"]}}', "metadata.a.1"),
+        (b'{"k\\u0000": 1}', "k"),
+        (b'{"prompt": "\\ud800"}', "prompt"),
+        (b'{"metadata": {"\\udc00": 1}}', "metadata.\\udc00"),
+        (b'{"prompt": "\\ud83d\\ude00 \\ude00"}', "prompt"),
+    ],
+)
+def test_texts_that_no_database_keeps_are_refused_by_name(body: bytes, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_json(body)
+    assert list(refused.value.details["fields"]) == [field]
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\\\\u0000"}', b'{"a": "\\ud83d\\ude00"}'])
+def test_what_only_looks_like_such_a_text_is_accepted(body: bytes) -> None:
+    assert parse_json(body) == json.loads(body)

@@ -1,0 +1,182 @@
+"""The database side of runs, where a process would have to fail at the wrong moment."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from claudeapi.core import machine
+from keys_app.models import ApiKey
+from sessions_app import cleanup, homes, payloads, processes, recovery, runs, switch, transcripts
+from sessions_app import queued as queued_runs
+from sessions_app.actions.messages import NewMessage, send_message
+from sessions_app.actions.origins import NewSession, copy_for
+from sessions_app.actions.service import turn_switch
+from sessions_app.actions.sessions import create_session
+from sessions_app.models import Approval, Run, RunStatus, ServerProcess, Session
+from sessions_app.runs import Outcome
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def session() -> Session:
+    key = ApiKey.objects.create(name="Alice", secret_hash=uuid4().hex)
+    later = timezone.now() + timedelta(hours=1)
+    return Session.objects.create(
+        key=key, engine="messages", model="m", timeout_ms=1000, expires_at=later
+    )
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_switch() -> Iterator[None]:
+    switch.forget()
+    yield
+    switch.forget()
+
+
+def queued(session: Session, **fields: object) -> Run:
+    of = {"owner": runs.PROCESS_ID, **fields}
+    made: Run = Run.objects.create(session=session, key=session.key, prompt=[], **of)
+    return made
+
+
+def test_what_shall_stop_does_so_while_the_service_is_paused(session: Session) -> None:
+    patient, late = queued(session), queued(session, timeout_ms=1)
+    turn_switch("paused", by="alice")
+    switch.forget()
+    assert runs.claim_next(session.id) is None
+    queued_runs.time_out_late()
+    claim = runs.claim_next(session.id)
+    assert claim is not None
+    assert (claim.run, claim.run.cancel_reason) == (late, "timeout")
+    patient.refresh_from_db()
+    assert (patient.status, patient.cancel_reason) == (RunStatus.QUEUED, "")
+
+
+def test_an_interrupt_stops_what_is_about_to_begin_and_nothing_else(session: Session) -> None:
+    first, second = queued(session), queued(session)
+    message = NewMessage([], on_busy="interrupt")
+    third = send_message(session.key, session.pk, message)
+    fourth = send_message(session.key, session.pk, message)
+    told = dict(Run.objects.values_list("pk", "cancel_reason"))
+    assert [told[run.pk] for run in (first, second, third, fourth)] == [
+        "interrupted", "", "interrupted", "",
+    ]  # fmt: skip
+    assert session.runs.filter(cancel_reason="").in_turn().first() == fourth
+
+
+def a_process(**fields: object) -> str:
+    """Of this host by its name, with a process id that nobody has."""
+    made = {"id": uuid4().hex, "host": socket.gethostname(), "pid": 2**22 + 1, **fields}
+    return ServerProcess.objects.create(heartbeat_at=Now(), **made).pk
+
+
+def test_only_on_its_own_machine_a_missing_pid_is_proof_of_an_end() -> None:
+    twin, unknown = a_process(machine="another boot"), a_process()
+    ours = a_process(machine=machine.IDENTITY)
+    assert {twin, unknown} <= processes.living()
+    assert ours not in processes.living()
+
+
+def test_heartbeats_are_compared_by_the_databases_clock() -> None:
+    processes.beat({})
+    here = a_process(machine="another boot")
+    with patch.object(timezone, "now", lambda: datetime.now(UTC) + timedelta(hours=1)):
+        assert here in processes.living()
+    ServerProcess.objects.filter(pk=here).update(heartbeat_at=Now() - timedelta(seconds=20))
+    assert here not in processes.living()
+
+
+def test_a_process_learns_at_its_next_heartbeat_that_it_was_thought_dead() -> None:
+    assert not processes.beat({})  # nobody knew of it
+    assert processes.beat({})
+    ServerProcess.objects.update(heartbeat_at=Now() - timedelta(seconds=20))
+    assert not processes.beat({})
+    assert processes.beat({})
+
+
+def test_a_runs_end_does_not_shorten_what_was_extended_meanwhile(session: Session) -> None:
+    queued(session)
+    claim = runs.claim_next(session.id)
+    assert claim is not None
+    until = timezone.now() + timedelta(days=1)
+    Session.objects.update(expires_at=until)
+    encoder = payloads.Encoder(session.id, claim.run.id, "")
+    runs.conclude(claim, Outcome(RunStatus.COMPLETED), encoder, [], [], claim.start - 1)
+    session.refresh_from_db()
+    assert session.expires_at == until
+
+
+def test_a_session_is_removed_without_reading_what_was_said(session: Session) -> None:
+    for _ in range(3):
+        Approval.objects.create(session=session, run=queued(session), expires_at=timezone.now())
+    with CaptureQueriesContext(connection) as made:
+        assert cleanup.remove(session)
+    assert not Run.objects.exists()
+    assert not any('"prompt"' in query["sql"] for query in made)
+
+
+def test_a_claim_whose_answer_was_lost_ends_as_lost(session: Session) -> None:
+    run = queued(session)
+    assert runs.claim_next(session.id) is not None  # and nobody hears of it
+    assert recovery.recover_undriven([]) == []  # it may still be on its way to its driver
+    Run.objects.update(started_at=timezone.now() - timedelta(seconds=10))
+    assert recovery.recover_undriven([run.id]) == []
+    assert [lost for lost, _ in recovery.recover_undriven([])] == [session.id]
+    run.refresh_from_db()
+    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "RUN_LOST")
+
+
+def an_agent(key: ApiKey, **fields: Any) -> Session:
+    later = timezone.now() + timedelta(hours=1)
+    of = {"engine": "claude-code", "claude_session_id": "c", **fields}
+    made: Session = Session.objects.create(key=key, timeout_ms=1, expires_at=later, **of)
+    return made
+
+
+def test_a_conversation_carried_on_is_answered_where_its_agent_lives(session: Session) -> None:
+    there = a_process(machine="another boot")
+    ended = an_agent(session.key, status="ended")
+    queued(ended, status="completed", started_at=timezone.now(), owner=there)
+    resumed = an_agent(session.key)
+    assert homes.owner_for(resumed) == there
+    assert homes.other_holders(resumed) == {there}
+
+
+def test_a_session_that_has_moved_once_is_at_home_where_it_is(session: Session) -> None:
+    agent, there = an_agent(session.key), a_process(machine="another boot")
+    for owner in (there, runs.PROCESS_ID):
+        queued(agent, status="completed", started_at=timezone.now(), owner=owner)
+    queued(agent)
+    claim = runs.claim_next(agent.id)
+    assert claim is not None
+    assert claim.config["moved"] is False
+    assert homes.other_holders(agent) == set()
+
+
+def test_what_an_ended_sessions_run_still_writes_is_branched_from(session: Session) -> None:
+    ended = an_agent(session.key, status="ended", model="m")
+    begun = queued(ended, status="running", started_at=timezone.now())
+    wanted = NewSession(resume=str(ended.pk))
+    with copy_for(session.key, wanted) as copy:
+        branch = create_session(session.key, wanted, copy)
+    assert branch.claude_session_id not in ("c", "")
+    Run.objects.filter(pk=begun.pk).update(status="cancelled")
+    assert create_session(session.key, wanted).claude_session_id == "c"
+
+
+def test_a_line_that_comes_twice_in_one_batch_is_kept_once() -> None:
+    line = {"uuid": "a", "type": "user"}
+    transcripts.append("c", "", [line, line, {"type": "note"}, {"type": "note"}])
+    assert len(transcripts.load("c", "") or []) == 3
