@@ -15,6 +15,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from claudeapi.core import errors
 from claudeapi.core.json_body import parse_json
@@ -22,6 +23,9 @@ from claudeapi.core.media import acceptable, accepted, is_encoded
 
 # OPTIONS is 405 on every route, so `Allow` does not name it; a preflight never comes this far.
 HTTP_METHODS = tuple(name for name in View.http_method_names if name != "options")
+
+# A body may have a million names, and DRF makes an error of each that it is told of.
+MOST_UNKNOWN = 20
 
 
 class JSONParser(BaseParser):
@@ -85,7 +89,10 @@ class ContentNegotiation(DefaultContentNegotiation):
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A serializer that names fields it does not know, instead of dropping them."""
+    """A serializer that names fields it does not know, instead of dropping them.
+
+    Of very many it names some, and tells how many more there are.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
         """The validated values.
@@ -108,4 +115,8 @@ class StrictSerializer(serializers.Serializer[Any]):
         if not isinstance(data, Mapping):
             return {}
         known = {name for name, field in self.fields.items() if not field.read_only}
-        return {str(name): ["This field is not known."] for name in data if name not in known}
+        names = [str(name) for name in data if name not in known]
+        problems = {name: ["This field is not known."] for name in names[:MOST_UNKNOWN]}
+        if more := len(names) - len(problems):
+            problems[api_settings.NON_FIELD_ERRORS_KEY] = [f"Not known either: {more} more."]
+        return problems

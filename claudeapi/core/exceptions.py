@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -19,6 +20,10 @@ from claudeapi.core import errors
 from claudeapi.core.request_id import request_id_var
 
 logger = structlog.get_logger(__name__)
+
+# What is wrong with a request is told in an answer of a few KiB, whatever the request.
+MOST_FIELDS = 50
+MOST_CHARACTERS = 200
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
@@ -74,13 +79,19 @@ def as_api_error(exc: BaseException) -> errors.ApiError | None:
 
 
 def invalid_fields(detail: Any) -> errors.InvalidRequest:
-    """DRF's nested validation errors, by dotted field name."""
+    """DRF's nested validation errors, by dotted field name; of very many fields the first."""
     fields: dict[str, list[str]] = {}
     for path, problem in _problems(detail, ""):
-        fields.setdefault(path or "body", []).append(problem)
+        fields.setdefault(_short(path) or "body", []).append(_short(problem))
     first, problems = next(iter(fields.items()), ("body", ["This is not valid."]))
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
-    return errors.InvalidRequest(f"{first}: {problems[0]}{more}", details={"fields": fields})
+    told = dict(islice(fields.items(), MOST_FIELDS))
+    return errors.InvalidRequest(f"{first}: {problems[0]}{more}", details={"fields": told})
+
+
+def _short(text: str) -> str:
+    """A name or a problem; DRF repeats in both what was sent."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
 
 
 def _problems(detail: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from sessions_app.engines.aliases import MODEL_NAME
 
 MAX_METADATA_BYTES = 16 * 1024
+MAX_TEXTS = 200
 BLOCK_TYPES = ("text", "image", "document")
 SOURCES = {
     "base64": ("media_type", "data"),
@@ -205,4 +206,10 @@ class TextList(serializers.ListField):
     """A list of texts."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=StrictText(max_length=500), max_length=200, **kwargs)
+        super().__init__(child=StrictText(max_length=500), max_length=MAX_TEXTS, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """The texts; of a list that is too long none is looked at."""
+        if isinstance(data, list) and len(data) > MAX_TEXTS:
+            self.fail("max_length", max_length=MAX_TEXTS)
+        return super().to_internal_value(data)

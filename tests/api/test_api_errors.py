@@ -105,6 +105,12 @@ def test_all_wrong_fields_are_named_at_once(alice: Caller) -> None:
     assert wrong_fields(alice("PATCH", alice.session(), wrong)) == set(wrong)
 
 
+def test_of_a_list_that_is_too_long_no_element_is_looked_at(alice: Caller) -> None:
+    for wrong in ("Read", 1):
+        answer = alice.post("/sessions", {"allowedTools": [wrong] * 100_000})
+        assert wrong_fields(answer) == {"allowedTools"}
+
+
 def test_metadata_of_just_16_kib_is_kept(alice: Caller) -> None:
     metadata = {"k": "x" * (16384 - len('{"k":""}'))}
     assert created(alice.post("/sessions", {"metadata": metadata}))["metadata"] == metadata

@@ -32,6 +32,7 @@ class Outer(StrictSerializer):
     made = serializers.CharField(read_only=True)
     inner = Inner(required=False)
     numbers = serializers.ListField(child=serializers.IntegerField(), required=False)
+    colour = serializers.ChoiceField(("red", "blue"), required=False)
 
 
 class View(APIView):
@@ -94,6 +95,30 @@ def test_wrong_fields_are_named_all_at_once_by_their_path() -> None:
     fields = orjson.loads(response.content)["error"]["details"]["fields"]
     assert set(fields) == {"prompt", "inner.number", "inner.more", "numbers.1", "made", "what"}
     assert fields["what"] == ["This field is not known."]
+
+
+def test_of_very_many_unknown_fields_some_are_named_and_the_rest_are_counted() -> None:
+    names = [f"name{n}" for n in range(30_000)]
+    response = post(orjson.dumps(dict.fromkeys(names, 1)))
+    assert error(response) == (400, "INVALID_REQUEST")
+    fields = orjson.loads(response.content)["error"]["details"]["fields"]
+    assert set(fields) == {"prompt", *names[:20], "body"}
+    assert fields["body"] == ["Not known either: 29980 more."]
+    assert len(response.content) < 4096
+
+
+def test_of_very_many_wrong_fields_the_first_are_told() -> None:
+    response = post(orjson.dumps({"prompt": "a", "numbers": ["x"] * 1000}))
+    told = orjson.loads(response.content)["error"]
+    assert list(told["details"]["fields"]) == [f"numbers.{at}" for at in range(50)]
+    assert told["message"].endswith("(and 999 more)")
+
+
+@pytest.mark.parametrize("body", [{"x" * 100_000: 1}, {"colour": "x" * 100_000}])
+def test_what_was_sent_is_not_repeated_at_length(body: dict[str, Any]) -> None:
+    response = post(orjson.dumps({"prompt": "a", **body}))
+    assert error(response) == (400, "INVALID_REQUEST")
+    assert len(response.content) < 4096
 
 
 def test_a_method_that_is_not_there_names_those_that_are() -> None:
