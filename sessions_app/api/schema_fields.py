@@ -58,13 +58,14 @@ class PromptField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-c
         return {"oneOf": [NOT_BLANK, {"type": "array", "minItems": 1, "items": BLOCK}]}
 
 
-class MetadataField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+class ObjectField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """An object."""
 
-    target_class = "sessions_app.api.wire_fields.Metadata"
+    target_class = "sessions_app.api.wire_fields.AnyObject"
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        """Whatever the client keeps there."""
+        """Whatever the client puts there."""
         return {"type": "object", "additionalProperties": True}
 
 

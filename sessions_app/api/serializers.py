@@ -12,6 +12,7 @@ from rest_framework import serializers
 from claudeapi.core.drf import StrictSerializer
 from keys_app.validators import PERMISSION_MODES
 from sessions_app.api.wire_fields import (
+    AnyObject,
     Metadata,
     ModelName,
     Money,
@@ -127,7 +128,7 @@ class Decide(StrictSerializer):
 
     decision = serializers.ChoiceField(("allow", "deny"))
     scope = serializers.ChoiceField(("once", "session"), default="once")
-    updatedInput = serializers.DictField(required=False)
+    updatedInput = AnyObject(required=False)
     message = StrictText(max_length=10_000, required=False, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

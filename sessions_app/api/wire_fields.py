@@ -25,18 +25,31 @@ SOURCES = {
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-class Metadata(serializers.JSONField):
-    """An object of at most 16 KiB, kept and returned as it is."""
+class AnyObject(serializers.Field):  # type: ignore[type-arg]
+    """An object, whatever is in it: nobody looks."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
         """The object."""
         if not isinstance(data, dict):
             raise serializers.ValidationError("Must be an object.")
-        if len(orjson.dumps(data)) > MAX_METADATA_BYTES:
-            raise serializers.ValidationError("Must be at most 16 KiB of JSON.")
-        if _has_huge_number(data):
-            raise serializers.ValidationError("Numbers must fit into 64 bits.")
         return data
+
+    def to_representation(self, value: Any) -> Any:
+        """As it was given."""
+        return value
+
+
+class Metadata(AnyObject):
+    """An object of at most 16 KiB, kept and returned as it is."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The object."""
+        metadata = super().to_internal_value(data)
+        if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
+            raise serializers.ValidationError("Must be at most 16 KiB of JSON.")
+        if _has_huge_number(metadata):
+            raise serializers.ValidationError("Numbers must fit into 64 bits.")
+        return metadata
 
 
 def _has_huge_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from sessions_app.api.serializers import Decide, checked
 from sessions_app.models import Approval
 from tests.api.caller import Caller, ServerDatabase, ok, refused, wrong_fields
 
@@ -85,6 +86,11 @@ def test_too_late_is_gone(alice: Caller, session: str, ask: Ask) -> None:
 )
 def test_a_wrong_answer_is_named(alice: Caller, ask: Ask, body: dict[str, Any], named: str) -> None:
     assert wrong_fields(alice.post(ask(), body)) == {named}
+
+
+def test_another_input_is_taken_as_it_is_and_not_key_by_key() -> None:
+    given = {f"key{n}": n for n in range(10)}
+    assert checked(Decide, {"decision": "allow", "updatedInput": given})["updatedInput"] is given
 
 
 @pytest.mark.parametrize("given", [{}, {"updatedInput": {}}, {"updatedInput": {"answers": {}}}])
