@@ -22,7 +22,7 @@ SOURCES = {
     "text": ("media_type", "data"),
     "content": ("content",),
 }
-BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 class AnyObject(serializers.Field):  # type: ignore[type-arg]
@@ -210,9 +210,20 @@ def _problem_of_source(source: Any) -> str:
         value = source.get(name)
         if not value or not isinstance(value, list if name == "content" else str):
             return f"with {name}"
-    if kind == "base64" and not BASE64.fullmatch(source["data"]):
+    if kind == "base64" and not is_base64(source["data"]):
         return "whose data is base64"
     return ""
+
+
+def is_base64(text: str) -> bool:
+    """Whether it is base64 with its padding, and nothing else.
+
+    As the pattern in the OpenAPI document says; but a pattern takes most of a second for an
+    attachment of 10 MiB, and no other thread runs meanwhile.
+    """
+    unpadded = text.rstrip("=")
+    padded_right = len(text) % 4 == 0 and len(text) - len(unpadded) <= 2
+    return padded_right and text.isascii() and not unpadded.encode().translate(None, BASE64)
 
 
 class TextList(serializers.ListField):

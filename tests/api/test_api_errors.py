@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from sessions_app.api.schema_fields import BASE64
+from sessions_app.api.wire_fields import is_base64
 from tests.api.caller import NOWHERE, Caller, created, ok, refused, wrong_fields
 
 JSON = {"Content-Type": "application/json"}
@@ -140,6 +145,13 @@ def test_a_prompt_that_says_nothing_is_refused(
     body = {"prompt": prompt}
     for path in ("messages", "stream"):
         assert wrong_fields(alice.post(f"{message_session}/{path}", body)) == {"prompt"}
+
+
+@given(st.one_of(st.text("aZ09+/=", max_size=12), st.text(max_size=6)))
+@example("a\nb=").via("ends of lines are none of it")
+@example("\ud800aa=").via("no text at all")
+def test_base64_is_what_the_openapi_document_says(text: str) -> None:
+    assert is_base64(text) is bool(re.fullmatch(BASE64["pattern"].strip("^$"), text))
 
 
 @pytest.fixture
