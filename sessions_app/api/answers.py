@@ -195,7 +195,11 @@ SCHEMAS: dict[str, Schema] = {
         "Newest first.", runs=array("One page.", ref("Run")), nextCursor=CURSOR
     ),
     "Approval": obj("A tool call that asked, and who answered.", **APPROVAL),
-    "ApprovalList": obj(
-        "Oldest first.", approvals=array("All of them.", ref("Approval"))
-    ),
+    "ApprovalList": {
+        **obj(
+            "Oldest first.", approvals=array("All of them, or one page.", ref("Approval")),
+            nextCursor=text("Only where there are more: give it as `cursor` for the next page."),
+        ),
+        "required": ["approvals"],
+    },
 }  # fmt: skip

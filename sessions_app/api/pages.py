@@ -1,4 +1,4 @@
-"""Pages of lists: an opaque cursor over (moment, id), newest first."""
+"""Pages of lists: an opaque cursor over (moment, id)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db.models import Model, QuerySet
-from django.db.models.functions import Length
+from django.db.models import Model, QuerySet, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Length
 
 from claudeapi.core.errors import InvalidRequest
 
 PAGE_BYTES = 16 * 2**20
+PAGE_ROWS = 1000
 
 M = TypeVar("M", bound=Model)
 
@@ -22,7 +24,7 @@ M = TypeVar("M", bound=Model)
 def page(
     rows: QuerySet[M], moment: str, limit: int, cursor: str | None
 ) -> tuple[Sequence[M], str | None]:
-    """One page and the cursor of the next.
+    """One page, newest first, and the cursor of the next.
 
     Args:
         moment: the name of the datetime field the list is ordered by.
@@ -41,16 +43,46 @@ def page(
     return found[:limit], _encode(getattr(last, moment), last.pk)
 
 
+def oldest_first(
+    rows: QuerySet[M], moment: str, large: Sequence[str], cursor: str | None
+) -> tuple[Sequence[M], str | None]:
+    """As much as one page may hold, oldest first, and the cursor of the next, if there is one.
+
+    Args:
+        moment: the name of the datetime field the list is ordered by.
+        large: the names of the fields that make rows large.
+
+    Raises:
+        InvalidRequest: the cursor is not one of ours.
+    """
+    if cursor:
+        at, identity = _decode(cursor)
+        rows = rows.filter(**{f"{moment}__gte": at}).exclude(**{moment: at, "pk__lte": identity})
+    rows = rows.order_by(moment, "pk")
+    size: Combinable = Value(0)
+    for name in large:
+        size = size + Coalesce(Length(name), 0)
+    found = _slice(rows, size, 0, PAGE_ROWS)
+    if not rows[len(found) : len(found) + 1].exists():
+        return found, None
+    last: Any = found[-1]
+    return found, _encode(getattr(last, moment), last.pk)
+
+
 def slice_of(rows: QuerySet[M], large: str, offset: int, limit: int) -> list[M]:
     """Rows from an offset on: at most `limit`, and of `PAGE_BYTES` at most, but always one.
 
     Args:
         large: the name of the field that makes rows large.
     """
-    sizes = rows.annotate(size=Length(large)).values_list("size", flat=True)
+    return _slice(rows, Length(large), offset, limit)
+
+
+def _slice(rows: QuerySet[M], size: Combinable, offset: int, limit: int) -> list[M]:
+    sizes = rows.annotate(size=size).values_list("size", flat=True)
     count, room = 0, PAGE_BYTES
-    for size in sizes[offset : offset + limit]:
-        room -= size
+    for needed in sizes[offset : offset + limit]:
+        room -= needed
         if count and room < 0:
             break
         count += 1

@@ -241,9 +241,10 @@ get_run = _operation(
 
 list_approvals = _operation(
     "listApprovals", APPROVALS, "List approvals",
-    "Tool calls of this session that ask for a yes.",
+    "Tool calls of this session that ask for a yes. All of them at once, unless there are very "
+    "many or very large ones: then in pages.",
     SESSION_ID, wire.ListApprovals,
-    answers={200: _answer("ApprovalList", "All of them.")},
+    answers={200: _answer("ApprovalList", "All of them, or one page.")},
 )  # fmt: skip
 
 decide_approval = _operation(

@@ -171,6 +171,7 @@ class ListApprovals(StrictSerializer):
     """The query of `GET /sessions/{id}/approvals`."""
 
     status = serializers.ChoiceField(("pending", "all"), default="pending")
+    cursor = StrictText(max_length=200, required=False)
 
 
 class UsageQuery(StrictSerializer):

@@ -24,8 +24,11 @@ from sessions_app.api import representations as show
 from sessions_app.api import serializers as wire
 from sessions_app.api.base import View
 from sessions_app.api.metadata import METADATA, with_metadata
-from sessions_app.api.pages import page, slice_of
+from sessions_app.api.pages import oldest_first, page, slice_of
 from sessions_app.models import Message, Session
+
+LARGE = ("input", "suggestions", "updated_input")
+"""What an agent says in an approval, as long as it likes."""
 
 
 class SessionViewSet(View):
@@ -228,10 +231,12 @@ class ApprovalViewSet(View):
     def list(self, request: Request, session_id: str) -> Response:
         """The session's approvals, oldest first."""
         query = self.query(wire.ListApprovals)
-        rows = self.session().approvals.order_by("created_at")
+        rows = self.session().approvals.all()
         if query["status"] == "pending":
             rows = rows.filter(status="pending")
-        return Response({"approvals": [payloads.approval(row) for row in rows]})
+        found, cursor = oldest_first(rows, "created_at", LARGE, query.get("cursor"))
+        more = {"nextCursor": cursor} if cursor else {}
+        return Response({"approvals": [payloads.approval(row) for row in found], **more})
 
     @schema.decide_approval
     def decide(self, request: Request, session_id: str, approval_id: str) -> Response:

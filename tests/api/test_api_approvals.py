@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from keys_app.models import ApiKey
+from sessions_app.api import pages
 from sessions_app.api.serializers import Decide, checked
-from sessions_app.models import Approval
+from sessions_app.models import Approval, Run, Session
 from tests.api.caller import Caller, ServerDatabase, ok, refused, wrong_fields
 
 Ask = Callable[..., str]
@@ -44,6 +46,45 @@ def test_what_waits_is_listed_and_counted(alice: Caller, session: str, ask: Ask)
     assert waiting.endswith(shown["approvalId"])
     assert len(ok(alice.get(f"{session}/approvals", status="all"))["approvals"]) == 2
     assert ok(alice.get(session))["pendingApprovals"] == 1
+
+
+def test_what_is_large_comes_in_pages_and_all_else_at_once(
+    alice: Caller, session: str, ask: Ask
+) -> None:
+    small = [ask() for _ in range(3)]
+    body = ok(alice.get(f"{session}/approvals"))
+    assert set(body) == {"approvals"}
+    assert [a["approvalId"] for a in body["approvals"]] == [at.split("/")[-1] for at in small]
+
+    large = [ask(**{name: {"file": "x" * 7 * 2**20}}) for name in ("input", "updated_input")]
+    last = ask(input={"file": "x" * 7 * 2**20})
+    first = ok(alice.get(f"{session}/approvals", status="all"))
+    assert [a["approvalId"] for a in first["approvals"]] == [
+        at.split("/")[-1] for at in (*small, *large)
+    ]
+    rest = ok(alice.get(f"{session}/approvals", status="all", cursor=first["nextCursor"]))
+    assert set(rest) == {"approvals"}
+    assert [a["approvalId"] for a in rest["approvals"]] == [last.split("/")[-1]]
+    assert wrong_fields(alice.get(f"{session}/approvals", cursor="x")) == {"cursor"}
+
+
+@pytest.mark.django_db
+def test_pages_hold_every_approval_once_also_those_of_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_ROWS", 2)
+    key, now = ApiKey.objects.create(name="Alice", secret_hash="x"), timezone.now()
+    session = Session.objects.create(key=key, timeout_ms=1, expires_at=now)
+    run = Run.objects.create(session=session, key=key, prompt=[])
+    for _ in range(5):
+        Approval.objects.create(session=session, run=run, created_at=now, expires_at=now)
+    found, cursor = pages.oldest_first(session.approvals.all(), "created_at", ["input"], None)
+    seen = [row.pk for row in found]
+    while cursor:
+        found, cursor = pages.oldest_first(session.approvals.all(), "created_at", ["input"], cursor)
+        seen += [row.pk for row in found]
+    assert seen == sorted(Approval.objects.values_list("pk", flat=True))
+    assert len(seen) == 5
 
 
 def test_an_answer_counts_once(alice: Caller, ask: Ask) -> None:
