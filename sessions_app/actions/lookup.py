@@ -41,7 +41,7 @@ def find_run(session: Session, run_id: object) -> Run:
         RunNotFound: there is none.
     """
     identity = as_uuid(run_id)
-    found = session.runs.filter(pk=identity).first() if identity else None
+    found = session.runs.without_texts().filter(pk=identity).first() if identity else None
     if found is None:
         raise errors.RunNotFound.of(run_id)
     return found
@@ -54,7 +54,7 @@ def find_approval(session: Session, approval_id: object) -> Approval:
         ApprovalNotFound: there is none.
     """
     identity = as_uuid(approval_id)
-    rows = session.approvals.select_related("run")
+    rows = session.approvals.select_related("run").defer("run__prompt", "run__response")
     found = rows.filter(pk=identity).first() if identity else None
     if found is None:
         raise errors.ApprovalNotFound.of(approval_id)

@@ -87,7 +87,7 @@ def _check_money(session: Session) -> None:
 
 def _make_way(session: Session, on_busy: str) -> None:
     """See to what runs already."""
-    active = session.runs.unfinished().in_turn().first()
+    active = session.runs.unfinished().without_texts().in_turn().first()
     if active is None or on_busy == "enqueue":
         return
     if on_busy == "interrupt":

@@ -32,7 +32,7 @@ def summary(session: Session, status: str | None = None) -> dict[str, Any]:
 
 def detail(session: Session) -> dict[str, Any]:
     """A session with all there is to know."""
-    active = session.runs.unfinished().in_turn().first()
+    active = session.runs.unfinished().without_texts().in_turn().first()
     return {
         **summary(session, "active" if active and session.status == "active" else None),
         "claudeSessionId": session.claude_session_id or None,

@@ -209,7 +209,7 @@ class RunViewSet(View):
         query = self.query(wire.ListRuns)
         session = self.session()
         message_actions.recover_if_orphaned(session.id)
-        rows = session.runs.defer("prompt", "response")
+        rows = session.runs.without_texts()
         found, cursor = page(rows, "created_at", query["limit"], query.get("cursor"))
         return Response({"runs": [show.run(row) for row in found], "nextCursor": cursor})
 

@@ -163,6 +163,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Running or waiting."""
         return self.filter(status__in=LIVE)
 
+    def without_texts(self) -> RunQuerySet:
+        """Without what was asked and answered, which may be 10 MiB each, until it is read."""
+        return self.defer("prompt", "response")
+
     def in_turn(self) -> RunQuerySet:
         """The live one, then those queued as they are taken: what shall stop takes no time."""
         waits = Case(When(status=RunStatus.QUEUED, then=1), default=0)

@@ -1,0 +1,48 @@
+"""What is large in a run stays in the database where nobody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from claudeapi.core.errors import SessionBusy
+from keys_app.models import ApiKey
+from sessions_app import switch
+from sessions_app.actions.lookup import find_approval, find_run
+from sessions_app.actions.messages import NewMessage, send_message
+from sessions_app.api import representations as show
+from sessions_app.models import Approval, Run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    later = timezone.now() + timedelta(hours=1)
+    key = ApiKey.objects.create(name="Alice", secret_hash="x")
+    session = key.sessions.create(engine="messages", model="m", timeout_ms=1000, expires_at=later)
+    switch.forget()
+    yield Run.objects.create(session=session, key=key, prompt=[], status="running")
+    switch.forget()
+
+
+def test_a_run_is_looked_at_and_is_in_the_way_without_its_texts(run: Run) -> None:
+    asked = Approval.objects.create(session=run.session, run=run, expires_at=timezone.now())
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert show.run(find_run(run.session, run.pk))["status"] == "running"
+        assert show.detail(run.session)["activeRun"]["runId"] == str(run.pk)
+        assert find_approval(run.session, asked.pk).run.status == "running"
+        with pytest.raises(SessionBusy) as busy:
+            send_message(run.key, run.session_id, NewMessage([{"type": "text", "text": "Hi"}]))
+    assert busy.value.details["runId"] == str(run.pk)
+    said = "\n".join(query["sql"] for query in queries)
+    assert '"sessions_app_run"."status"' in said
+    for text in ("prompt", "response"):
+        assert f'"sessions_app_run"."{text}"' not in said
