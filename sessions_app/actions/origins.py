@@ -69,7 +69,7 @@ def copy_for_fork(key: ApiKey, session_id: object) -> Iterator[UUID | None]:
         PolicyDenied, SessionNotFound, MaxSessionsReached.
     """
     origin = find_session(key, session_id)
-    with _copied(origin, origin.key) as copy:
+    with _copied(origin, key) as copy:
         yield copy
 
 

@@ -140,7 +140,7 @@ def _count(key: ApiKey) -> None:
 def fork_session(
     key: ApiKey, session_id: object, copy: UUID | None, at_message: UUID | None = None
 ) -> Session:
-    """A new session with the same history, up to and including `at_message`.
+    """A new session of that key with the same history, up to and including `at_message`.
 
     Args:
         copy: what `copy_for_fork` has made for it.
@@ -161,9 +161,9 @@ def fork_session(
             max_budget_usd=origin.max_budget_usd,
             metadata=origin.metadata,
         )
-        session = _new(origin.key, wanted, origin, copy)
+        session = _new(key, wanted, origin, copy)
         check_policy(key, session)
-        _count(origin.key)
+        _count(key)
         session.save(force_insert=True)
         take_over(origin, session, branch=True, until=until)
     return session

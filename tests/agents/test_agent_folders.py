@@ -25,8 +25,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Alice:
     """Her key, and requests with it."""
 
-    def __init__(self) -> None:
-        self.key, self._text = ApiKey.objects.issue("Alice's key")
+    def __init__(self, **fields: Any) -> None:
+        self.key, self._text = ApiKey.objects.issue("Alice's key", **fields)
 
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return Client().post(
@@ -112,6 +112,18 @@ def test_a_folder_below_the_keys_own_goes_by_its_name_and_its_branch_has_a_copy(
     assert [path.name for path in copied.iterdir()] == ["here"]
 
 
+def test_the_files_of_an_admins_branch_are_copied_to_the_admin(alice: Alice) -> None:
+    operator = Alice(scopes=["admin"])
+    session = alice.session()
+    folder_of(session)
+
+    copied = agents.private_folder(operator.fork(session))
+
+    assert copied is not None
+    assert copied.parent.name == str(operator.key.pk)
+    assert [path.name for path in copied.iterdir()] == ["note"]
+
+
 def test_no_transaction_waits_for_a_copy(alice: Alice, copies: list[bool]) -> None:
     session = alice.session()
     folder = folder_of(session)
@@ -143,6 +155,7 @@ def test_a_branch_that_is_refused_leaves_no_copy(
         monkeypatch.setattr(settings, "OPTIONS", replace(options(), agents=small))
     elif refusal == "MAX_SESSIONS_REACHED":
         ApiKey.objects.update(max_sessions=1)
+        alice.key.announce()
     else:
         body = {"atMessage": str(uuid4())}
 

@@ -116,6 +116,29 @@ def test_an_admin_sees_and_steers_every_session(alice: Caller, issue: Issue, ses
     assert ok(alice.get(session))["status"] == "ended"
 
 
+def test_an_admins_branch_of_anothers_session_is_its_own(issue: Issue) -> None:
+    alice, operator = issue("Alice", max_sessions=1), issue("Operator", scopes=["admin"])
+    session = alice.session()
+    identity = session.rpartition("/")[2]
+    branches = [
+        created(operator.post(f"{session}/fork")),
+        created(operator.post("/sessions", {"resume": identity, "fork": True})),
+    ]
+    for branch in branches:
+        assert branch["forkedFrom"] == identity
+        refused(alice.get(f"/sessions/{branch['sessionId']}"), 404, "SESSION_NOT_FOUND")
+    assert ok(alice.get("/sessions"))["total"] == 1
+    assert ok(operator.get("/me"))["limits"]["sessions"]["used"] == 2
+
+
+def test_a_branch_counts_for_the_key_that_makes_it(issue: Issue) -> None:
+    alice, operator = issue("Alice"), issue("Operator", scopes=["admin"], max_sessions=1)
+    session = alice.session()
+    created(operator.post(f"{session}/fork"))
+    refused(operator.post(f"{session}/fork"), 429, "MAX_SESSIONS_REACHED")
+    created(alice.post(f"{session}/fork"))
+
+
 def test_each_route_asks_for_its_scope(issue: Issue) -> None:
     keys = {scope: issue("Bob", scopes=[scope]) for scope in SCOPES}
     session = f"/sessions/{NOWHERE}"
