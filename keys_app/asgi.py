@@ -9,9 +9,9 @@ from uuid import UUID
 from claudeapi.core.access_log import note
 from claudeapi.core.database import in_db
 from claudeapi.core.errors import ApiError
-from keys_app import auth, limits, policy
+from keys_app import auth, limits, pages, policy, scopes
 from keys_app.limits import RateState
-from keys_app.models import ApiKey
+from keys_app.models import ApiKey, Source
 
 Request = tuple[Mapping[str, str], str, str, str]
 
@@ -28,7 +28,10 @@ async def admit(scope: Mapping[str, Any], *, needs: str) -> tuple[ApiKey, RateSt
     request = (headers_of(scope), scope.get("method", "WEBSOCKET"), scope["path"], ip_of(scope))
     known = auth.remembered(*request) if limits.counts_in_memory() else None
     # A key seen within the last two seconds needs no thread: a fifth of the CPU time.
-    admitted = (known, count(known, needs)) if known else await in_db(_admit, request, needs)
+    if known:
+        admitted = _counted(known, request, needs)
+    else:
+        admitted = await in_db(_admit, request, needs)
     note(key=admitted[0].prefix)
     return admitted
 
@@ -55,7 +58,12 @@ def ip_of(scope: Mapping[str, Any]) -> str:
 
 
 def _admit(request: Request, needs: str) -> tuple[ApiKey, RateState]:
-    key = auth.identify(*request)
+    return _counted(auth.identify(*request), request, needs)
+
+
+def _counted(key: ApiKey, request: Request, needs: str) -> tuple[ApiKey, RateState]:
+    if key.source == Source.ANONYMOUS and needs not in scopes.READING:
+        pages.refuse_foreign(request[0], "POST")  # a GET that sends a message is one to a page
     return key, count(key, needs)
 
 

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from claudeapi.conf import MAXIMUM_KEY_LENGTH, options
-from claudeapi.core.errors import InvalidApiKey, IpNotAllowed, MissingApiKey, PolicyDenied
+from claudeapi.core.errors import InvalidApiKey, IpNotAllowed, MissingApiKey
 from keys_app import limits, pages, routes, tokens
 from keys_app.environment import anonymous_key, environment_digest, environment_key, is_gone
 from keys_app.models import ANONYMOUS_HASH, ApiKey, Source
@@ -51,8 +51,7 @@ def identify(headers: Mapping[str, str], method: str, path: str, ip: str) -> Api
             _refuse(ip)
     if credentials is not None or route_needs_key(method, path):
         return resolve(credentials, ip)
-    if pages.is_foreign(headers, method):
-        raise PolicyDenied("Without a key, pages of other origins may not do this.")
+    pages.refuse_foreign(headers, method)
     return anonymous()
 
 

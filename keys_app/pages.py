@@ -6,9 +6,26 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from claudeapi.conf import options
+from claudeapi.core.errors import PolicyDenied
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = frozenset({"same-origin", "none"})
+
+
+def refuse_foreign(headers: Mapping[str, str], method: str) -> None:
+    """Pass unless it `is_foreign`.
+
+    Raises:
+        PolicyDenied.
+    """
+    if is_foreign(headers, method):
+        origin = headers.get("origin") or headers.get("sec-fetch-site")
+        raise PolicyDenied.value(
+            "Origin",
+            origin,
+            list(options().cors_allowed_origins),
+            "without a key, pages of other origins may not do this.",
+        )
 
 
 def is_foreign(headers: Mapping[str, str], method: str) -> bool:

@@ -13,6 +13,9 @@ ADMIN = "admin"
 ALL: tuple[str, ...] = (SESSIONS_READ, SESSIONS_WRITE, APPROVALS_WRITE, USAGE_READ, ADMIN)
 DEFAULT: tuple[str, ...] = tuple(scope for scope in ALL if scope != ADMIN)
 
+READING = frozenset({SESSIONS_READ, USAGE_READ})
+"""What changes nothing."""
+
 MEANING: dict[str, str] = {
     SESSIONS_READ: "See sessions, messages, runs and events, and follow streams.",
     SESSIONS_WRITE: "Create sessions, send messages, cancel runs, end sessions.",

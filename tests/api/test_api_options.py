@@ -45,3 +45,20 @@ def test_without_authentication_everybody_is_one_tenant(start_server: StartServe
     assert nobody.say(session)["response"]
     refused(nobody.get(f"/sessions/{NOWHERE}"), 404, "SESSION_NOT_FOUND")
     assert created(alice.post("/sessions"))["sessionId"]
+
+
+def test_without_authentication_a_foreign_page_sends_no_message_by_any_method(
+    start_server: StartServer,
+) -> None:
+    nobody = Caller(start_server(AUTH_ENABLED="false", **ROOMY).url, None)
+    session, page = nobody.session(), {"Sec-Fetch-Site": "cross-site"}
+    for answer in (
+        nobody.get(f"{session}/stream", prompt="x", headers=page),
+        nobody.post(f"{session}/messages", {"prompt": "x"}, headers=page),
+        nobody.post(f"{session}/fork", headers=page),
+    ):
+        details = refused(answer, 403, "POLICY_DENIED")["details"]
+        assert details == {"field": "Origin", "requested": "cross-site", "allowed": []}
+    assert ok(nobody.get(session, headers=page))["messageCount"] == 0
+    own = {"Sec-Fetch-Site": "same-origin"}
+    assert "event: complete" in nobody.get(f"{session}/stream", prompt="x", headers=own).text

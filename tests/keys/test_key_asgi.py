@@ -13,6 +13,7 @@ from claudeapi.core.errors import (
     InvalidApiKey,
     IpNotAllowed,
     MissingApiKey,
+    PolicyDenied,
     RateLimitExceeded,
 )
 from keys_app import asgi, limits, scopes
@@ -91,6 +92,30 @@ async def test_where_no_key_is_needed_a_stream_is_anonymous(configure: Any) -> N
     for _ in range(2):
         key, _state = await admit(asked(), needs=scopes.SESSIONS_READ)
         assert key.source == "anonymous"
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+async def test_without_keys_pages_of_other_origins_send_nothing_by_a_get(
+    configure: Any, seen_before: bool
+) -> None:
+    configure(auth={"enabled": False})
+    if seen_before:
+        await admit(asked(), needs=scopes.SESSIONS_READ)
+    page = asked((b"origin", b"https://evil.example"), (b"sec-fetch-site", b"cross-site"))
+    with pytest.raises(PolicyDenied) as refused:
+        await admit(page, needs=scopes.SESSIONS_WRITE)
+    assert refused.value.details == {
+        "field": "Origin", "requested": "https://evil.example", "allowed": [],
+    }  # fmt: skip
+    await admit(page, needs=scopes.SESSIONS_READ)
+    await admit(asked((b"sec-fetch-site", b"same-origin")), needs=scopes.SESSIONS_WRITE)
+    await admit(asked(), needs=scopes.SESSIONS_WRITE)
+
+
+async def test_a_key_may_send_by_a_get_from_anywhere(alice: Any) -> None:
+    page = asked(carrying(alice.text), (b"origin", b"https://evil.example"))
+    for _ in range(2):
+        assert (await admit(page, needs=scopes.SESSIONS_WRITE))[0] == alice.key
 
 
 async def test_a_missing_scope_is_refused_with_the_rate_headers(alice: Any) -> None:
