@@ -99,7 +99,7 @@ class _Exchange:
 
     def check_host(self) -> None:
         """Refuse names that are not ours: what stops DNS rebinding."""
-        if self._scope["path"] in ANY_HOST:
+        if _plain(self._scope["path"]) in ANY_HOST:
             return
         domain, _ = split_domain_port(self._header(b"host"))
         if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
@@ -220,7 +220,7 @@ class _Exchange:
         path = self._scope["path"]
         route = self._noted.get("route", metrics.OTHER)
         metrics.count_request(method, route, self._status, seconds)
-        write = access_log.logger.debug if path in QUIET else access_log.logger.info
+        write = access_log.logger.debug if _plain(path) in QUIET else access_log.logger.info
         write("request", **self._line(method, path, seconds))
 
     def _line(self, method: str, path: str, seconds: float) -> dict[str, Any]:
@@ -231,3 +231,8 @@ class _Exchange:
             "status": self._status or None,
             "ms": round(seconds * 1000, 1),
         }
+
+
+def _plain(path: str) -> str:
+    """A path without the slash that may end every one of ours."""
+    return path.removesuffix("/")

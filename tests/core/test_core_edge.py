@@ -86,10 +86,11 @@ async def test_a_foreign_host_is_refused(host: bytes) -> None:
     assert (status, error["code"]) == (400, "INVALID_REQUEST")
 
 
-async def test_probes_may_come_by_any_name() -> None:
+@pytest.mark.parametrize("path", [b"/livez", b"/livez/", b"/readyz", b"/readyz/"])
+async def test_probes_may_come_by_any_name(path: bytes) -> None:
     async with serving(application) as port:
         answer = await exchange(
-            port, b"GET /readyz HTTP/1.1\r\nHost: 10.1.2.3\r\nConnection: close\r\n\r\n"
+            port, b"GET %b HTTP/1.1\r\nHost: 10.1.2.3\r\nConnection: close\r\n\r\n" % path
         )
     assert b" 200 " in answer
 
