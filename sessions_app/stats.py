@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 from django.utils import timezone
 
 from sessions_app.models import Run, RunStatus, ServerProcess, Session, SessionStatus
 
+CACHE_SECONDS = 1.0
 SILENCE = timedelta(seconds=15)
 """After which a process that has said nothing holds nothing."""
 
@@ -24,7 +26,18 @@ class Counts:
     queued_runs: int
 
 
+_known: tuple[float, Counts] | None = None
+
+
 def counts() -> Counts:
+    """The counts, at most a second old: anybody may ask for them, as often as they like."""
+    global _known
+    if _known is None or monotonic() - _known[0] > CACHE_SECONDS:
+        _known = (monotonic(), _count())
+    return _known[1]
+
+
+def _count() -> Counts:
     """Count; every number comes from an index."""
     return Counts(
         active_sessions=active_sessions(),

@@ -277,6 +277,6 @@ get_usage = _operation(
 
 get_health = _operation(
     "getHealth", SERVER, "Ask for the server's health",
-    "State, version, and how much is going on. Needs no key.",
+    "State, version, and how much is going on, at most a second old. Needs no key.",
     answers={200: _answer("Health", "How it is.")}, auth=[],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is large in a run stays in the database where nobody asks for it."""
+"""What nobody asks for stays in the database; what everybody asks for is asked once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from claudeapi.core.errors import SessionBusy
 from keys_app.models import ApiKey
-from sessions_app import switch
+from sessions_app import stats, switch
 from sessions_app.actions.lookup import find_approval, find_run
 from sessions_app.actions.messages import NewMessage, send_message
 from sessions_app.api import representations as show
@@ -46,3 +46,14 @@ def test_a_run_is_looked_at_and_is_in_the_way_without_its_texts(run: Run) -> Non
     assert '"sessions_app_run"."status"' in said
     for text in ("prompt", "response"):
         assert f'"sessions_app_run"."{text}"' not in said
+
+
+def test_the_server_counts_for_its_health_once_a_second(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "_known", None)
+    monkeypatch.setattr(stats, "monotonic", iter((0.0, 0.9, 1.1, 1.1)).__next__)
+    assert stats.counts().active_runs == 1
+    Run.objects.update(status="completed")
+    assert stats.counts().active_runs == 1
+    assert stats.counts().active_runs == 0
