@@ -130,7 +130,8 @@ get_session = _operation(
 
 update_session = _operation(
     "updateSession", SESSIONS, "Change a session",
-    "Only the fields you send change. A run in progress goes on as it began.",
+    "Only the fields you send change. `model` and `permissionMode` hold for an agent's run in "
+    "progress too; plain conversation (`messages`) goes on with its run as it began.",
     SESSION_ID,
     request=wire.UpdateSession, sends=examples.UPDATE_SESSION,
     answers={200: _answer("Session", "The session as it is now.")}, errors=(409, 410),

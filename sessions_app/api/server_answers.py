@@ -106,7 +106,11 @@ SCHEMAS: dict[str, Schema] = {
         ),
         version=text("Of the server."),
         timestamp=time("Now."),
-        sessions=obj("Of the whole server.", active=count("Now."), total=count("Ever.")),
+        sessions=obj(
+            "Of the whole server.",
+            active=count("Now."),
+            total=count("All that are kept, ended and expired ones too."),
+        ),
         runs=obj("Of the whole server.", active=count("Now."), queued=count("Waiting.")),
         upstream=obj(
             "Who answers.",
