@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -248,27 +248,6 @@ def keep_folder(origin: Session, session: Session) -> None:
     """Let a session that carries a conversation on work where it was begun."""
     if not session.config.get("cwd") and not session.config.get("workspace"):
         session.config = {**session.config, "workspace": workspace_of(origin)}
-
-
-@contextmanager
-def copied_folder(origin: Session, key: ApiKey) -> Iterator[UUID]:
-    """The id for a session of that key, which finds a copy of the origin's private folder.
-
-    Before the transaction that makes the session: nothing waits for a copy. Where in the end
-    there is no such session, there is no copy either.
-
-    Raises:
-        PolicyDenied: the folder is larger than a session's may be.
-    """
-    places, session_id = workspaces(), uuid4()
-    to = str(key.pk), str(session_id)
-    try:
-        if name := workspace_of(origin):
-            places.copy(str(origin.key_id), name, *to, options().agents.quota)
-        yield session_id
-    finally:
-        if not Session.objects.filter(pk=session_id).exists():
-            places.remove_work(*to)
 
 
 def import_transcript(conversation: str, lines: Sequence[bytes]) -> list[transcripts.Entry]:

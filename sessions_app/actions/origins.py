@@ -12,7 +12,7 @@ from uuid import UUID
 from claudeapi.conf import options
 from claudeapi.core import errors
 from keys_app.models import ApiKey
-from sessions_app import agents, homes
+from sessions_app import agents, copying, homes
 from sessions_app.actions.lookup import as_uuid, find_session
 from sessions_app.models import Session, SessionQuerySet, SessionStatus
 
@@ -49,7 +49,7 @@ def copy_for(key: ApiKey, wanted: NewSession) -> Iterator[UUID | None]:
     made of it. None where none is needed.
 
     Raises:
-        InvalidRequest, PolicyDenied, SessionNotFound, MaxSessionsReached.
+        InvalidRequest, PolicyDenied, SessionNotFound, MaxSessionsReached, Unavailable.
     """
     origin = find_origin(key, wanted, Session.objects.all()) if wanted.resume else None
     if origin is None or wanted.config.get("cwd"):
@@ -66,7 +66,7 @@ def copy_for_fork(key: ApiKey, session_id: object) -> Iterator[UUID | None]:
     """The same for `fork_session`.
 
     Raises:
-        PolicyDenied, SessionNotFound, MaxSessionsReached.
+        PolicyDenied, SessionNotFound, MaxSessionsReached, Unavailable.
     """
     origin = find_session(key, session_id)
     with _copied(origin, key) as copy:
@@ -79,7 +79,7 @@ def _copied(origin: Session, key: ApiKey) -> Iterator[UUID | None]:
         yield None
         return
     check_room(key)
-    with agents.copied_folder(origin, key) as copy:
+    with copying.copied_folder(origin, key) as copy:
         yield copy
 
 

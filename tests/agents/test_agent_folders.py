@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from django.test import Client
 
 from claudeapi.conf import options
 from keys_app.models import ApiKey
-from sessions_app import agents, cleanup
+from sessions_app import agents, cleanup, copying
 from sessions_app.engines.claude_code.workspaces import Workspaces
 from sessions_app.models import Session
 
@@ -162,6 +163,78 @@ def test_a_branch_that_is_refused_leaves_no_copy(
     answer = alice.post(f"/sessions/{session.pk}/fork", body)
 
     assert answer.json()["error"]["code"] == refusal
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_few_large_folders_are_copied_at_once_and_one_of_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copying, "SMALL_BYTES", 0)
+    cast = [Alice() for _ in range(copying.LARGE_AT_ONCE + 1)]
+    sessions = [one.session() for one in cast]
+    for session in sessions:
+        folder_of(session)
+    copy, inside, outcomes = Workspaces.copy, iter(range(1, len(cast))), []
+
+    def fork(at: int) -> Any:
+        return cast[at].post(f"/sessions/{sessions[at].pk}/fork")
+
+    def while_others_copy(*args: Any) -> None:
+        following = next(inside)
+        outcomes.append((following - 1, fork(following - 1)))
+        outcomes.append((following, fork(following)))
+        copy(*args)
+
+    with monkeypatch.context() as during:
+        during.setattr(Workspaces, "copy", while_others_copy)
+        assert fork(0).status_code == 201
+
+    refused = [(at, answer) for at, answer in outcomes if answer.status_code == 503]
+    assert [at for at, _ in refused] == [0, 1, 2]
+    for _, answer in refused:
+        assert answer.json()["error"]["code"] == "UNAVAILABLE"
+        assert answer["Retry-After"] == str(copying.RETRY_AFTER_SECONDS)
+    assert [fork(at).status_code for at in range(len(cast))] == [201] * len(cast)
+
+
+def test_a_small_folder_is_copied_whoever_else_copies(
+    alice: Alice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, copy = alice.session(), Workspaces.copy
+    folder_of(session)
+
+    def and_again(*args: Any) -> None:
+        monkeypatch.setattr(Workspaces, "copy", copy)
+        alice.fork(session)
+        copy(*args)
+
+    monkeypatch.setattr(Workspaces, "copy", and_again)
+    alice.fork(session)
+    assert alice.key.sessions.count() == 3
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "sendfile"])
+def test_a_full_disk_is_said_and_leaves_no_copy(
+    alice: Alice, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    session = alice.session()
+    folder = folder_of(session)
+    real = getattr(os, call)
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        if call == "open" and not args[1] & os.O_CREAT:
+            return real(*args, **kwargs)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/where/it/is")
+
+    with monkeypatch.context() as during:
+        during.setattr(os, call, full)
+        answer = alice.post(f"/sessions/{session.pk}/fork")
+
+    assert answer.status_code == 503
+    error = answer.json()["error"]
+    assert (error["code"], error["details"]) == (
+        "UNAVAILABLE", {"reason": "No space left on device"},
+    )  # fmt: skip
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 

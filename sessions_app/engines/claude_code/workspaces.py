@@ -202,7 +202,17 @@ class Workspaces:
 
         Raises:
             PolicyDenied: it is larger than the limit.
+            Unavailable: there is no room, or something is wrong with the disk.
         """
+        try:
+            self._copy(key_id, workspace, to_key, to_session, limit)
+        except trees.TooMuch as error:
+            raise too_large(limit + 1, limit) from error
+        except OSError as error:
+            log.exception("claude_code.folder_not_copied", extra={"folder": to_session})
+            raise _impossible("The session's files cannot be copied.", error) from error
+
+    def _copy(self, key_id: str, workspace: str, to_key: str, to_session: str, limit: int) -> None:
         if not self.private(key_id, workspace.partition("/")[0]).is_dir():
             return  # nothing was said there yet
         source = self.open_workspace(key_id, workspace)
@@ -212,8 +222,6 @@ class Workspaces:
                 trees.copy(source, target, limit)
             finally:
                 os.close(target)
-        except trees.TooMuch as error:
-            raise too_large(limit + 1, limit) from error
         finally:
             os.close(source)
 
@@ -261,10 +269,13 @@ def _emptied(folder: Path) -> None:
         trees.remove(folder)
     except OSError as error:
         log.exception("claude_code.folder_not_removed", extra={"folder": str(folder)})
-        raise Unavailable(
-            "What an earlier agent of this session has left cannot be removed.",
-            details={"reason": error.strerror or type(error).__name__},
-        ) from error
+        message = "What an earlier agent of this session has left cannot be removed."
+        raise _impossible(message, error) from error
+
+
+def _impossible(message: str, error: OSError) -> Unavailable:
+    """What the machine does not let us do, without saying where."""
+    return Unavailable(message, details={"reason": error.strerror or type(error).__name__})
 
 
 def _remove(folder: Path) -> None:
