@@ -6,7 +6,8 @@ All functions here are sync, and each run's end is one transaction.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -45,7 +46,21 @@ def recover(session_id: UUID | None = None) -> tuple[list[tuple[UUID, int]], lis
     return lost, waiting
 
 
-def recover_undriven(driven: Collection[UUID]) -> list[tuple[UUID, int]]:
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What this process drives, as it is at one moment.
+
+    Attributes:
+        runs: those that have a driver.
+        claiming: sessions whose next run is being claimed.
+    """
+
+    runs: Collection[UUID]
+    claiming: Collection[UUID]
+    at: datetime = field(default_factory=timezone.now)
+
+
+def recover_undriven(driven: Driven) -> list[tuple[UUID, int]]:
     """End as lost the runs of this process that it does not drive.
 
     A claim whose commit went through and whose answer did not makes such a run, and so does
@@ -54,10 +69,12 @@ def recover_undriven(driven: Collection[UUID]) -> list[tuple[UUID, int]]:
     Returns:
         Each lost run's session and last event.
     """
-    settled = timezone.now() - timedelta(seconds=CLAIM_SECONDS)
+    # Of what has begun since it says nothing, however late we come to ask.
+    settled = driven.at - timedelta(seconds=CLAIM_SECONDS)
     ours = Run.objects.live().filter(owner=PROCESS_ID, started_at__lt=settled)
-    found = ours.exclude(pk__in=driven).select_related("session")
-    return [(run.session_id, event.id) for run in found if (event := _lose(run))]
+    found = ours.exclude(pk__in=driven.runs).exclude(session_id__in=driven.claiming)
+    lost = [(run.session_id, _lose(run)) for run in found.select_related("session")]
+    return [(session_id, event.id) for session_id, event in lost if event]
 
 
 def _lose(run: Run) -> Event | None:

@@ -39,6 +39,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._drivers: dict[UUID, RunDriver] = {}
+        self._claiming: list[UUID] = []
         self._early: set[UUID] = set()
         self._to_release: set[UUID] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,7 +94,8 @@ class Runner:
 
     async def recover_undriven(self) -> None:
         """End the runs that are ours by the database, and that nobody drives."""
-        self.recovered(await in_db(recovery.recover_undriven, list(self._drivers)), [])
+        driven = recovery.Driven(list(self._drivers), list(self._claiming))
+        self.recovered(await in_db(recovery.recover_undriven, driven), [])
 
     async def look_at_all(self) -> None:
         """Read what somebody wants of our runs: a bell may have been lost."""
@@ -198,7 +200,7 @@ class Runner:
         # While draining what is queued stays so, for another process or the next start.
         while not state.draining:
             try:
-                claim = await in_db(runs.claim_next, session_id)
+                claim = await self._claim(session_id)
             except DatabaseError:
                 log.exception("run_not_claimed", session=str(session_id))
                 await asyncio.sleep(CLAIM_RETRY_SECONDS)
@@ -206,6 +208,13 @@ class Runner:
             if claim is None:
                 return
             await self._drive(claim)
+
+    async def _claim(self, session_id: UUID) -> Claim | None:
+        self._claiming.append(session_id)
+        try:
+            return await in_db(runs.claim_next, session_id)
+        finally:
+            self._claiming.remove(session_id)
 
     async def _drive(self, claim: Claim) -> None:
         run = claim.run

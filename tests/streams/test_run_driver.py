@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -15,7 +16,7 @@ from django.utils import timezone
 
 from claudeapi.core.database import close_connections, in_db
 from keys_app.models import ApiKey
-from sessions_app import eventlog, metrics, runs, service
+from sessions_app import eventlog, metrics, recovery, runs, service
 from sessions_app.driver import CANCEL_GRACE, RunDriver
 from sessions_app.engines import registry
 from sessions_app.engines.base import Host, Turn
@@ -95,6 +96,11 @@ def queued() -> Run:
     )
     made: Run = Run.objects.create(session=session, key=key, prompt=[], owner=runs.PROCESS_ID)
     return made
+
+
+def long_ago() -> datetime:
+    """Before anything that a claim may still be on its way from."""
+    return timezone.now() - timedelta(seconds=2 * recovery.CLAIM_SECONDS)
 
 
 def claimed() -> Claim:
@@ -182,3 +188,50 @@ async def test_a_run_that_another_process_has_ended_gets_no_time_to_stop() -> No
         await engine.closed.wait()
         await runner.drain(CANCEL_GRACE)
     assert runner.running == 0
+
+
+async def test_a_claim_that_is_slow_to_be_told_of_is_not_a_lost_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claimed, told, claim_next = threading.Event(), threading.Event(), runs.claim_next
+
+    def slow(session_id: UUID) -> Claim | None:
+        claim = claim_next(session_id)
+        Run.objects.filter(session_id=session_id).update(started_at=long_ago())
+        claimed.set()
+        told.wait(20)
+        return claim
+
+    provide(OddEngine(Finished("completed")))
+    monkeypatch.setattr(runs, "claim_next", slow)
+    run = await in_db(queued)
+    driving = asyncio.create_task(runner._drive_session(run.session_id))
+    assert await asyncio.to_thread(claimed.wait, 20)
+    monkeypatch.setattr(runs, "claim_next", claim_next)
+    await runner.recover_undriven()
+    told.set()
+    await asyncio.wait_for(driving, 20)
+    assert (await in_db(Run.objects.get, pk=run.pk)).status == "completed"
+
+
+async def test_a_run_that_begins_while_the_database_stalls_is_not_a_lost_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stalls, look = threading.Event(), recovery.recover_undriven
+
+    def stalled(*what: Any) -> list[tuple[UUID, int]]:
+        assert stalls.wait(20)
+        later = timezone.now() + timedelta(minutes=1)
+        with monkeypatch.context() as patched:
+            patched.setattr(timezone, "now", lambda: later)
+            return look(*what)
+
+    monkeypatch.setattr(recovery, "recover_undriven", stalled)
+    looking = asyncio.create_task(runner.recover_undriven())
+    await asyncio.sleep(0)
+    engine = LateEngine()
+    run = await begun(engine)
+    stalls.set()
+    await asyncio.wait_for(looking, 20)
+    assert (await in_db(Run.objects.get, pk=run.pk)).status == "running"
+    await runner.drain(0)

@@ -24,6 +24,7 @@ from sessions_app.actions.origins import NewSession, copy_for
 from sessions_app.actions.service import turn_switch
 from sessions_app.actions.sessions import create_session
 from sessions_app.models import Approval, Run, RunStatus, ServerProcess, Session
+from sessions_app.recovery import Driven
 from sessions_app.runs import Outcome
 
 pytestmark = pytest.mark.django_db
@@ -130,10 +131,12 @@ def test_a_session_is_removed_without_reading_what_was_said(session: Session) ->
 def test_a_claim_whose_answer_was_lost_ends_as_lost(session: Session) -> None:
     run = queued(session)
     assert runs.claim_next(session.id) is not None  # and nobody hears of it
-    assert recovery.recover_undriven([]) == []  # it may still be on its way to its driver
+    nothing = Driven([], [])
+    assert recovery.recover_undriven(nothing) == []  # it may still be on its way to its driver
     Run.objects.update(started_at=timezone.now() - timedelta(seconds=10))
-    assert recovery.recover_undriven([run.id]) == []
-    assert [lost for lost, _ in recovery.recover_undriven([])] == [session.id]
+    assert recovery.recover_undriven(Driven([run.id], [])) == []
+    assert recovery.recover_undriven(Driven([], [session.id])) == []
+    assert [lost for lost, _ in recovery.recover_undriven(nothing)] == [session.id]
     run.refresh_from_db()
     assert (run.status, run.error["code"]) == (RunStatus.FAILED, "RUN_LOST")
 
