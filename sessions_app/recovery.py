@@ -84,6 +84,8 @@ def _lose(run: Run) -> Event | None:
         run = Run.objects.get(pk=run.pk)
         if run.finished or run.owner != owner:
             return None
+        if owner != PROCESS_ID and owner in processes.living():
+            return None  # it has signed in, or come back, since we asked who lives
         start, _ = eventlog.acquire(session.id, run.id)
         outcome = Outcome(RunStatus.FAILED.value, errors.RunLost())
         encoder = payloads.Encoder(session.id, run.id, session.claude_session_id)

@@ -141,6 +141,24 @@ def test_a_claim_whose_answer_was_lost_ends_as_lost(session: Session) -> None:
     assert (run.status, run.error["code"]) == (RunStatus.FAILED, "RUN_LOST")
 
 
+def test_a_process_that_signs_in_while_we_look_keeps_its_run(session: Session) -> None:
+    there, living = uuid4().hex, processes.living
+    run = queued(session, status=RunStatus.RUNNING, owner=there)
+
+    def asked_too_early() -> set[str]:
+        alive = living()
+        if there not in alive:
+            a_process(id=there, machine="another boot")
+        return alive
+
+    with patch.object(processes, "living", asked_too_early):
+        assert recovery.recover() == ([], [])
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+    ServerProcess.objects.filter(pk=there).delete()
+    assert [lost for lost, _ in recovery.recover()[0]] == [session.id]
+
+
 def an_agent(key: ApiKey, **fields: Any) -> Session:
     later = timezone.now() + timedelta(hours=1)
     of = {"engine": "claude-code", "claude_session_id": "c", **fields}
