@@ -152,7 +152,8 @@ class Runner:
         elif driven_by not in ("", PROCESS_ID):
             await in_db(doorbell.call, driven_by, run_id)
         else:
-            self.advance(run.session_id, run.owner)  # nothing is before it, but for a moment
+            # Nothing is before it, but for a moment. Another owner is called from a thread.
+            await in_db(self.advance, run.session_id, run.owner)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         # A clean context: a request's context would keep its database handles alive.

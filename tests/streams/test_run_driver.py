@@ -17,6 +17,7 @@ from django.utils import timezone
 from claudeapi.core.database import close_connections, in_db
 from keys_app.models import ApiKey
 from sessions_app import eventlog, metrics, recovery, runs, service
+from sessions_app.doorbell import LayerDoorbell
 from sessions_app.driver import CANCEL_GRACE, RunDriver
 from sessions_app.engines import registry
 from sessions_app.engines.base import Host, Turn
@@ -86,6 +87,16 @@ class DeafEngine(OddEngine):
             yield Finished("completed")
         finally:
             self.closed.set()
+
+
+class RecordingLayer:
+    """A channel layer that remembers what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.sent.append((group, message))
 
 
 def queued() -> Run:
@@ -235,3 +246,17 @@ async def test_a_run_that_begins_while_the_database_stalls_is_not_a_lost_run(
     await asyncio.wait_for(looking, 20)
     assert (await in_db(Run.objects.get, pk=run.pk)).status == "running"
     await runner.drain(0)
+
+
+async def test_a_run_that_another_process_shall_stop_is_handed_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = await in_db(queued)
+    await in_db(Run.objects.filter(pk=run.pk).update, owner="another", cancel_reason="cancelled")
+    layer = RecordingLayer()
+    bell = LayerDoorbell()
+    monkeypatch.setattr(bell, "_layer", layer)
+    monkeypatch.setattr("sessions_app.runner.doorbell", bell)
+    runner._look_soon(run.pk)
+    await asyncio.wait_for(asyncio.gather(*runner._tasks), 20)
+    assert layer.sent == [("process.another", {"type": "advance", "session": run.session_id.hex})]
