@@ -46,6 +46,7 @@ class RunDriver:
         self._desk = ApprovalDesk(run, self._tell_approval)
         self._ending = False
         self._interlude = asyncio.Lock()
+        self._clearing = asyncio.Lock()
         self._ended: set[UUID] = set()
 
     def cancel(self, reason: str) -> None:
@@ -63,20 +64,29 @@ class RunDriver:
         """Wait for somebody's yes or no (the engine calls it)."""
         return await self._desk.decide(question)
 
-    async def end_queued(self, run: Run) -> None:
-        """End a run that was stopped while it waits behind this one.
+    async def end_queued(self) -> None:
+        """End the runs that were stopped while they wait behind this one.
 
-        The log is ours, so its two events, and its end with them, go in among our own. Once
-        we are about to end it is too late: then it is taken next, and ends by itself.
+        One after the other, for each has its prompt. The log is ours, so its two events, and its
+        end with them, go in among our own. Once we are about to end it is too late: then it is
+        taken next, and ends by itself.
 
         Raises:
             LostOwnership: another process has taken our run over.
         """
+        async with self._clearing:
+            for run_id in await in_db(queued.stopped_in, self.claim.session.id):
+                await self._end_queued(run_id)
+
+    async def _end_queued(self, run_id: UUID) -> None:
         async with self._interlude:
-            number = await self._writer.number()
-            if self._ending or run.id in self._ended:
+            if self._ending or run_id in self._ended:
                 return
-            self._ended.add(run.id)
+            run = await in_db(queued.stopped, run_id)
+            if run is None:
+                return
+            number = await self._writer.number()
+            self._ended.add(run_id)
             queued.settle(run, number)
             session = self.claim.session
             encoder = payloads.Encoder(session.id, run.id, session.claude_session_id)

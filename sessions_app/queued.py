@@ -15,7 +15,7 @@ from django.utils import timezone
 from claudeapi.core import errors
 from claudeapi.core.process import PROCESS_ID
 from sessions_app import metrics, runs
-from sessions_app.models import Message, Run, RunStatus
+from sessions_app.models import Message, Run, RunQuerySet, RunStatus
 
 ENDED_FIELDS = ("status", "finished_at", "error", "first_event_id", "last_event_id")
 
@@ -49,15 +49,29 @@ def stop(run_id: UUID, reason: str) -> bool:
     return queued.filter(cancel_reason=reason).exists()
 
 
-def stopped_behind(sessions: Collection[UUID]) -> list[UUID]:
-    """The runs that shall stop and have not begun, of sessions in which another one is live."""
-    queued = Run.objects.filter(session_id__in=sessions, status=RunStatus.QUEUED)
-    return list(queued.exclude(cancel_reason="").values_list("pk", flat=True))
+def sessions_with_stopped(sessions: Collection[UUID]) -> set[UUID]:
+    """Those of the sessions with a run that shall stop and has not begun."""
+    return set(_stopped().filter(session_id__in=sessions).values_list("session_id", flat=True))
+
+
+def stopped_in(session_id: UUID) -> list[UUID]:
+    """The session's runs that shall stop and have not begun."""
+    return list(_stopped().filter(session_id=session_id).in_turn().values_list("pk", flat=True))
+
+
+def stopped(run_id: UUID) -> Run | None:
+    """The whole run, if it shall stop and has not begun."""
+    return _stopped().select_related("session").filter(pk=run_id).first()
+
+
+def _stopped() -> RunQuerySet:
+    return Run.objects.filter(status=RunStatus.QUEUED).exclude(cancel_reason="")
 
 
 def look_at(run_id: UUID) -> tuple[Run | None, str]:
-    """A run that has not ended, or None; and who drives the live one of its session."""
-    run = Run.objects.unfinished().select_related("session").filter(pk=run_id).first()
+    """A run that has not ended, without what was said; and who drives the live one before it."""
+    fields = ("session_id", "status", "owner", "cancel_reason")
+    run = Run.objects.unfinished().only(*fields).filter(pk=run_id).first()
     if run is None:
         return None, ""
     live = Run.objects.live().filter(session_id=run.session_id)

@@ -102,9 +102,9 @@ class Runner:
         self._early.clear()
         if self._drivers:
             await self._look(dict(self._drivers))
-            sessions = [driver.claim.session.id for driver in self._drivers.values()]
-            for run_id in await in_db(queued.stopped_behind, sessions):
-                await self._end_queued(run_id)
+            drivers = {driver.claim.session.id: driver for driver in self._drivers.values()}
+            for session_id in await in_db(queued.sessions_with_stopped, list(drivers)):
+                await self._end_behind(drivers[session_id])
 
     async def look_at_agents(self) -> None:
         """We may have been thought dead: let go of every agent that another process has now."""
@@ -129,7 +129,7 @@ class Runner:
             self._spawn(self._look({run_id: driver}))
         else:
             self._early.add(run_id)  # if it is being claimed, it looks when it begins
-            self._spawn(self._end_queued(run_id))
+            self._spawn(self._look_at_queued(run_id))
 
     async def _look(self, drivers: dict[UUID, RunDriver]) -> None:
         for run_id, reason in (await in_db(runs.cancel_reasons, list(drivers))).items():
@@ -137,8 +137,8 @@ class Runner:
         for driver in drivers.values():
             await driver.look_at_answers()
 
-    async def _end_queued(self, run_id: UUID) -> None:
-        """A run that waits its turn was told to stop: end it at once."""
+    async def _look_at_queued(self, run_id: UUID) -> None:
+        """A run that waits its turn was told to stop: end it at once, and all that were."""
         run, driven_by = await in_db(queued.look_at, run_id)
         if run is None:
             self._early.discard(run_id)
@@ -146,14 +146,17 @@ class Runner:
             return
         live = [d for d in self._drivers.values() if d.claim.session.id == run.session_id]
         if live:
-            with suppress(LostOwnership):  # then whoever has taken over ends it
-                await live[0].end_queued(run)
-                self._early.discard(run_id)
+            await self._end_behind(live[0])
+            self._early.discard(run_id)
         elif driven_by not in ("", PROCESS_ID):
             await in_db(doorbell.call, driven_by, run_id)
         else:
             # Nothing is before it, but for a moment. Another owner is called from a thread.
             await in_db(self.advance, run.session_id, run.owner)
+
+    async def _end_behind(self, driver: RunDriver) -> None:
+        with suppress(LostOwnership):  # then whoever has taken over ends them
+            await driver.end_queued()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         # A clean context: a request's context would keep its database handles alive.

@@ -22,7 +22,15 @@ from sessions_app.actions.origins import NewSession, check_room, find_origin, mu
 from sessions_app.doorbell import doorbell
 from sessions_app.engines import registry
 from sessions_app.engines.base import NEEDS_SANDBOX
-from sessions_app.models import LIVE, Message, Run, RunQuerySet, Session, SessionStatus
+from sessions_app.models import (
+    LIVE,
+    Message,
+    Run,
+    RunQuerySet,
+    RunStatus,
+    Session,
+    SessionStatus,
+)
 from sessions_app.runner import runner
 
 SESSION_COUNT_LOCK = 0x636C_6175  # any number, the same in every process
@@ -276,8 +284,10 @@ def interrupt(session: Session) -> None:
 
 
 def _stop(runs: RunQuerySet, reason: str) -> Run | None:
-    found = list(runs.in_turn())
+    found = list(runs.in_turn().only("owner", "status"))
     runs.filter(cancel_reason="").update(cancel_reason=reason)
-    for run in found:
+    # Who ends one that waits ends all that wait with it: a nudge for each would be a crowd.
+    told = {(run.owner, run.status == RunStatus.QUEUED): run for run in reversed(found)}
+    for run in told.values():
         transaction.on_commit(partial(runner.nudge, run.id, run.owner))
     return found[0] if found else None

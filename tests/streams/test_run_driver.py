@@ -17,6 +17,7 @@ from django.utils import timezone
 from claudeapi.core.database import close_connections, in_db
 from keys_app.models import ApiKey
 from sessions_app import eventlog, metrics, recovery, runs, service
+from sessions_app import queued as queued_runs
 from sessions_app.doorbell import LayerDoorbell
 from sessions_app.driver import CANCEL_GRACE, RunDriver
 from sessions_app.engines import registry
@@ -106,6 +107,13 @@ def queued() -> Run:
         key=key, engine="odd", model="m", timeout_ms=1000, expires_at=later
     )
     made: Run = Run.objects.create(session=session, key=key, prompt=[], owner=runs.PROCESS_ID)
+    return made
+
+
+def behind(live: Run, **fields: Any) -> Run:
+    """A run that waits for the end of another one."""
+    of = {"session_id": live.session_id, "key_id": live.key_id, "owner": runs.PROCESS_ID}
+    made: Run = Run.objects.create(prompt=[], **of, **fields)
     return made
 
 
@@ -260,3 +268,33 @@ async def test_a_run_that_another_process_shall_stop_is_handed_to_it(
     runner._look_soon(run.pk)
     await asyncio.wait_for(asyncio.gather(*runner._tasks), 20)
     assert layer.sent == [("process.another", {"type": "advance", "session": run.session_id.hex})]
+
+
+async def test_one_bell_ends_all_that_were_stopped_and_holds_one_prompt_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = LateEngine()
+    live = await begun(engine)
+    waiting = [await in_db(behind, live, cancel_reason="cancelled") for _ in range(5)]
+    patient = await in_db(behind, live)
+    held: list[int] = []
+    stopped, conclude = queued_runs.stopped, queued_runs.conclude
+
+    def load(run_id: UUID) -> Run | None:
+        held.append(1)
+        return stopped(run_id)
+
+    def end(run: Run) -> None:
+        held.append(-1)
+        conclude(run)
+
+    monkeypatch.setattr(queued_runs, "stopped", load)
+    monkeypatch.setattr(queued_runs, "conclude", end)
+    told = [runner._look_at_queued(run.pk) for run in waiting[:2]]
+    await asyncio.wait_for(asyncio.gather(*told), 20)
+    assert held == [1, -1] * len(waiting)
+    rows = await in_db(Run.objects.in_bulk)
+    assert {rows[run.pk].status for run in waiting} == {"cancelled"}
+    assert (rows[live.pk].status, rows[patient.pk].status) == ("running", "queued")
+    await in_db(Run.objects.filter(pk=patient.pk).update, cancel_reason="cancelled")
+    await runner.drain(0)

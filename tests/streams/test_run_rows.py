@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,9 +23,10 @@ from sessions_app import queued as queued_runs
 from sessions_app.actions.messages import NewMessage, send_message
 from sessions_app.actions.origins import NewSession, copy_for
 from sessions_app.actions.service import turn_switch
-from sessions_app.actions.sessions import create_session
+from sessions_app.actions.sessions import create_session, stop_runs
 from sessions_app.models import Approval, Run, RunStatus, ServerProcess, Session
 from sessions_app.recovery import Driven
+from sessions_app.runner import runner
 from sessions_app.runs import Outcome
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +77,25 @@ def test_an_interrupt_stops_what_is_about_to_begin_and_nothing_else(session: Ses
         "interrupted", "", "interrupted", "",
     ]  # fmt: skip
     assert session.runs.filter(cancel_reason="").in_turn().first() == fourth
+
+
+def test_stopping_many_reads_no_prompt_and_tells_each_process_once(session: Session) -> None:
+    live = queued(session, status=RunStatus.RUNNING)
+    first = queued(session)
+    far = queued(session, owner="another")
+    for _ in range(3):
+        queued(session)
+        queued(session, owner="another")
+    told: list[tuple[UUID, str]] = []
+    with (
+        patch.object(runner, "nudge", lambda *run: told.append(run)),
+        TestCase.captureOnCommitCallbacks(execute=True),
+        CaptureQueriesContext(connection) as made,
+    ):
+        assert stop_runs(session, "cancelled") == live
+    assert set(Run.objects.values_list("cancel_reason", flat=True)) == {"cancelled"}
+    assert not any('"prompt"' in query["sql"] for query in made)
+    assert sorted(told) == sorted((run.pk, run.owner) for run in (live, first, far))
 
 
 def a_process(**fields: object) -> str:
