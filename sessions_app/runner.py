@@ -106,10 +106,10 @@ class Runner:
             for session_id in await in_db(queued.sessions_with_stopped, list(drivers)):
                 await self._end_behind(drivers[session_id])
 
-    async def look_at_agents(self) -> None:
+    def look_at_agents(self) -> None:
         """We may have been thought dead: let go of every agent that another process has now."""
         for session_id in agents.live_sessions():
-            await self._look_at_agent(session_id)
+            self._look_at_agent_soon(session_id)
 
     async def drain(self, seconds: float) -> None:
         """Let runs finish for so long, then cancel them and see them end."""

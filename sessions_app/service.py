@@ -35,6 +35,7 @@ from sessions_app.streaming.watch import watch_keys
 
 log = structlog.get_logger(__name__)
 
+LOOK_SECONDS = 2.0
 RECOVER_SECONDS = 5.0
 CLEAN_UP_SECONDS = 60.0
 SWEEP_SECONDS = 3600.0
@@ -60,6 +61,7 @@ async def start() -> None:
     runner.start()
     await _recover()
     _every(processes.HEARTBEAT_SECONDS, _beat)
+    _every(LOOK_SECONDS, _look)
     _every(RECOVER_SECONDS, _recover)
     _every(CLEAN_UP_SECONDS, _clean_up)
     _every(SWEEP_SECONDS, _sweep)
@@ -93,10 +95,15 @@ async def stop() -> None:
 
 
 async def _beat() -> None:
+    """Renew the lease, and nothing else: work that takes long would cost every run of ours."""
     held_on = await in_db(_write_beat, facts.held())
     if not held_on:
         log.warning("lease_lost")
-        await runner.look_at_agents()
+        runner.look_at_agents()
+
+
+async def _look() -> None:
+    """See what a lost bell would have told, and what takes no bell."""
     await in_db(queued.stop_for_revoked_keys)
     await in_db(queued.time_out_late)
     await runner.look_at_all()
