@@ -274,7 +274,7 @@ class MaxSessionsReached(ApiError):
 
 
 class ConcurrencyLimitExceeded(ApiError):
-    """As many runs are in progress as are allowed."""
+    """As many runs are in progress, or wait in one session, as are allowed: `{limit, of}`."""
 
     status, code = 429, "CONCURRENCY_LIMIT_EXCEEDED"
     default_message = "The number of runs allowed at once is reached."

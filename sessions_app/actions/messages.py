@@ -18,8 +18,10 @@ from keys_app.models import ApiKey
 from sessions_app import agents, homes, queued, recovery, switch
 from sessions_app.actions.lookup import find_session, require_active
 from sessions_app.actions.sessions import check_policy, interrupt, stop_runs
-from sessions_app.models import IdempotencyRecord, Run, Session
+from sessions_app.models import IdempotencyRecord, Run, RunStatus, Session
 from sessions_app.runner import runner
+
+MAX_QUEUED = 100  # messages that wait in one session
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,23 @@ def _make_way(session: Session, on_busy: str) -> None:
 
 
 def _check_room(session: Session) -> None:
-    """Count under the key's lock, so that the limit is exact however many ask at once.
+    """Count under locks, so that the limits are exact however many ask at once.
 
-    This session's runs that were told to stop don't count: the new one begins after them.
+    This session's runs that were told to stop don't count as the key's: the new one begins
+    after them. In the session's queue they are counted until they have left it.
     """
+    if session.runs.filter(status=RunStatus.QUEUED).count() >= MAX_QUEUED:
+        raise errors.ConcurrencyLimitExceeded(
+            "As many messages as may wait in a session do so.",
+            details={"limit": MAX_QUEUED, "of": "session"},
+        )
     key = session.key
     if key.max_runs is None:
         return
     ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
     unfinished = Run.objects.unfinished().filter(key=key)
     if unfinished.exclude(~Q(cancel_reason=""), session=session).count() >= key.max_runs:
-        raise errors.ConcurrencyLimitExceeded(details={"limit": key.max_runs})
+        raise errors.ConcurrencyLimitExceeded(details={"limit": key.max_runs, "of": "key"})
 
 
 def cancel(

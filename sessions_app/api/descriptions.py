@@ -27,7 +27,8 @@ FIELDS = {
     "stream": "Answer with the reply's events as they come.",
     "background": "Answer at once with 202; the run goes on. Excludes `stream`.",
     "timeout": "Bound on the run in milliseconds, after which it is cancelled; 0 for none.",
-    "onBusy": "When a run is in progress: refuse (409), wait its turn, or cancel that run first.",
+    "onBusy": "When a run is in progress: refuse (409), wait its turn (at most 100 messages do so "
+    "in one session, then 429), or cancel that run first.",
     "onDisconnect": "When you leave before the end: let the run go on, or cancel it.",
     "after": "Events after this number. 0 is everything.",
     "partial": "false leaves the deltas (`stream_event`) out.",

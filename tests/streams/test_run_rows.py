@@ -17,9 +17,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from claudeapi.core import machine
+from claudeapi.core.errors import ConcurrencyLimitExceeded
 from keys_app.models import ApiKey
 from sessions_app import cleanup, homes, payloads, processes, recovery, runs, switch, transcripts
 from sessions_app import queued as queued_runs
+from sessions_app.actions import messages
 from sessions_app.actions.messages import NewMessage, send_message
 from sessions_app.actions.origins import NewSession, copy_for
 from sessions_app.actions.service import turn_switch
@@ -77,6 +79,22 @@ def test_an_interrupt_stops_what_is_about_to_begin_and_nothing_else(session: Ses
         "interrupted", "", "interrupted", "",
     ]  # fmt: skip
     assert session.runs.filter(cancel_reason="").in_turn().first() == fourth
+
+
+@pytest.mark.parametrize("on_busy", ["enqueue", "interrupt"])
+def test_a_queue_has_an_end(
+    session: Session, on_busy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MAX_QUEUED", 3)
+    queued(session, status=RunStatus.RUNNING)
+    for _ in range(3):
+        send_message(session.key, session.pk, NewMessage([], on_busy="enqueue"))
+    with pytest.raises(ConcurrencyLimitExceeded) as refused:
+        send_message(session.key, session.pk, NewMessage([], on_busy=on_busy))
+    assert refused.value.details == {"limit": 3, "of": "session"}
+    assert not session.runs.exclude(cancel_reason="").exists()
+    session.runs.filter(status=RunStatus.QUEUED)[0].delete()
+    send_message(session.key, session.pk, NewMessage([], on_busy=on_busy))
 
 
 def test_stopping_many_reads_no_prompt_and_tells_each_process_once(session: Session) -> None:
