@@ -11,26 +11,56 @@ import orjson
 from claudeapi.core.errors import InvalidJson, InvalidRequest
 
 MAX_DEPTH = 100
+MAX_VALUES = 100_000
 _NUL = "\x00"
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
     """The object a body holds; an empty body is an empty object.
 
     Raises:
-        InvalidJson: not JSON, not UTF-8, NaN or an infinity, or nested deeper than 100.
+        InvalidJson: not JSON, not UTF-8, NaN or an infinity, nested deeper than 100, or of more
+            than 100,000 values.
         InvalidRequest: not an object, or a text that no database keeps (a NUL character or a
             lone surrogate), by the path of the field.
     """
     if not body.strip():
         return {}
+    _check_shape(body)
     value = _parsed(body)
-    # Walking every body would cost more than parsing it: most can hold neither.
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or b"\\u0000" in body:
-        _examine(value)
+    # Walking every body would cost more than parsing it: most can hold none.
+    if b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b""):
+        _check_texts(value)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return value
+
+
+def _check_shape(body: bytes) -> None:
+    """Refuse what is too deep or has too many values, before each of them becomes an object."""
+    opened = body.count(b"{") + body.count(b"[")
+    if opened <= MAX_DEPTH and opened + body.count(b",") <= MAX_VALUES:
+        return
+    structure = _without_texts(body)
+    if sum(map(structure.count, (b"{", b"[", b","))) > MAX_VALUES:
+        raise InvalidJson(f"The body has more than {MAX_VALUES:,} values.")
+    depth = 0
+    for bracket in structure.translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        if depth < 0:
+            return  # not JSON, as parsing it will tell
+
+
+def _without_texts(body: bytes) -> bytes:
+    """What is left of JSON without its texts, in a few passes that make no object a value."""
+    # From the left, each pair of backslashes is one that is escaped.
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if plain.count(b'"') > 4 * MAX_VALUES:  # a name and a text each, two quotes around both
+        raise InvalidJson(f"The body has more than {MAX_VALUES:,} values.")
+    return b"".join(plain.split(b'"')[::2])
 
 
 def _parsed(body: bytes) -> Any:
@@ -48,38 +78,36 @@ def _find_lone_surrogate(body: bytes) -> None:
         value = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return
-    _examine(value)
+    _check_texts(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _examine(value: Any) -> None:
-    """Refuse what is too deep, and texts that cannot be kept."""
-    for path, depth, text in _walk(value):
-        if depth > MAX_DEPTH:
-            raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+def _check_texts(value: Any) -> None:
+    """Refuse texts that cannot be kept."""
+    for path, text in _texts(value):
         if _NUL in text:
             raise InvalidRequest.field(path, "NUL characters are not allowed.")
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise InvalidRequest.field(path, "Lone surrogates are not allowed.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest.field(path, "Lone surrogates are not allowed.") from None
 
 
-def _walk(root: Any) -> Iterator[tuple[str, int, str]]:
-    """Every text, member names too, as (path, depth, text); without recursion."""
-    stack: list[tuple[str, int, Any]] = [("", 0, root)]
+def _texts(root: Any) -> Iterator[tuple[str, str]]:
+    """Every text, member names too, by its path; without recursion."""
+    stack: list[tuple[str, Any]] = [("", root)]
     while stack:
-        path, depth, value = stack.pop()
+        path, value = stack.pop()
         prefix = f"{path}." if path else ""
         if isinstance(value, str):
-            yield path or "body", depth, value
+            yield path or "body", value
         elif isinstance(value, dict):
-            yield path, depth + 1, ""
             for name, child in value.items():
                 printable = name.encode("ascii", "backslashreplace").decode().replace(_NUL, "")
-                yield f"{prefix}{printable}", depth + 1, name
-                stack.append((f"{prefix}{printable}", depth + 1, child))
+                yield f"{prefix}{printable}", name
+                stack.append((f"{prefix}{printable}", child))
         elif isinstance(value, list):
-            yield path, depth + 1, ""
-            stack += [(f"{prefix}{at}", depth + 1, child) for at, child in enumerate(value)]
+            stack += [(f"{prefix}{at}", child) for at, child in enumerate(value)]

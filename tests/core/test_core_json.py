@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claudeapi.core import json_body
 from claudeapi.core.errors import InvalidJson, InvalidRequest
-from claudeapi.core.json_body import MAX_DEPTH, parse_json
+from claudeapi.core.json_body import MAX_DEPTH, MAX_VALUES, parse_json
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
 objects = st.dictionaries(
@@ -24,6 +26,23 @@ objects = st.dictionaries(
 
 def nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+def depth_of(value: object) -> int:
+    inner = inside(value)
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
+def values_of(value: object) -> int:
+    """Those inside; an empty list or object counts for what could be."""
+    inner = inside(value)
+    return 0 if inner is None else max(1, len(inner)) + sum(map(values_of, inner))
+
+
+def inside(value: object) -> list[object] | None:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else None
 
 
 @given(objects)
@@ -57,6 +76,39 @@ def test_any_bytes_are_an_object_or_a_published_error(body: bytes) -> None:
 def test_what_is_not_json_we_accept(body: bytes) -> None:
     with pytest.raises(InvalidJson):
         parse_json(body)
+
+
+WIDE = [b'{"a": [' + b",".join([b"{}"] * MAX_VALUES) + b"]}"]
+WIDE += [b"{" + b",".join([b'"a": ""'] * (MAX_VALUES + at)) + b"}" for at in (1, MAX_VALUES)]
+
+
+@pytest.mark.parametrize("body", [*WIDE, b"[" * 10**6, b'{"a": "' + b'","' * 10**6 + b'"}'])
+def test_what_has_too_many_values_is_refused_before_they_are_made(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr(json_body, "_parsed", parsed.append)
+    with pytest.raises(InvalidJson):
+        parse_json(body)
+    assert not parsed
+
+
+@given(objects)
+def test_depth_and_values_are_counted_past_any_text(value: dict[str, object]) -> None:
+    body = json.dumps(value).encode()
+    for name, measured in (("MAX_DEPTH", depth_of(value)), ("MAX_VALUES", values_of(value))):
+        for limit in (measured - 1, measured):
+            with patch.object(json_body, name, limit), ExitStack() as stack:
+                if limit < measured:
+                    stack.enter_context(pytest.raises(InvalidJson))
+                assert parse_json(body) == value
+
+
+def test_a_text_may_be_full_of_brackets() -> None:
+    text = '[{"\\' * MAX_VALUES
+    assert parse_json(json.dumps({text: [text, text + "\\"]}).encode()) == {
+        text: [text, text + "\\"]
+    }
 
 
 def test_nesting_up_to_the_bound_is_accepted() -> None:
