@@ -23,7 +23,8 @@ FIELDS = {
     "this key. Its history is copied into the new session.",
     "fork": "With `resume`: branch off instead of carrying on.",
     "atMessage": "The last message to take over; default: all.",
-    "prompt": "A text, or a list of Messages API content blocks (text, image, document).",
+    "prompt": "A text, or a list of up to 1,000 Messages API content blocks (text, image, "
+    "document).",
     "stream": "Answer with the reply's events as they come.",
     "background": "Answer at once with 202; the run goes on. Excludes `stream`.",
     "timeout": "Bound on the run in milliseconds, after which it is cancelled; 0 for none.",

@@ -9,6 +9,7 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from sessions_app.api import answers, descriptions, event_schemas, server_answers
 from sessions_app.api import serializers as wire
 from sessions_app.api.json_schema import Schema
+from sessions_app.api.wire_fields import MAX_BLOCKS
 from sessions_app.engines.aliases import MODEL_NAME
 
 COMPONENTS = {**answers.SCHEMAS, **event_schemas.SCHEMAS, **server_answers.SCHEMAS}
@@ -55,7 +56,8 @@ class PromptField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-c
         """Both forms; a query has only the first."""
         if isinstance(self.target.parent, wire.StreamQuery):
             return NOT_BLANK
-        return {"oneOf": [NOT_BLANK, {"type": "array", "minItems": 1, "items": BLOCK}]}
+        blocks = {"type": "array", "minItems": 1, "maxItems": MAX_BLOCKS, "items": BLOCK}
+        return {"oneOf": [NOT_BLANK, blocks]}
 
 
 class ObjectField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

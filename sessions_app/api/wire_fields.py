@@ -23,6 +23,7 @@ SOURCES = {
     "content": ("content",),
 }
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+MAX_BLOCKS = 1000
 
 
 class AnyObject(serializers.Field):  # type: ignore[type-arg]
@@ -166,6 +167,7 @@ class Prompt(serializers.Field):  # type: ignore[type-arg]
     default_error_messages: ClassVar[dict[str, Any]] = {
         "invalid": "Must be a text or a list of content blocks.",
         "empty": "Must not be empty.",
+        "long": "Must be at most {limit} content blocks.",
     }
 
     def to_internal_value(self, data: Any) -> list[dict[str, Any]]:
@@ -176,6 +178,8 @@ class Prompt(serializers.Field):  # type: ignore[type-arg]
             data = [{"type": "text", "text": data}]
         if not isinstance(data, list):
             self.fail("invalid")
+        if len(data) > MAX_BLOCKS:
+            self.fail("long", limit=MAX_BLOCKS)
         for at, block in enumerate(data):
             self._check(at, block)
         if not data:
