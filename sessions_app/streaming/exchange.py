@@ -14,6 +14,8 @@ from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 
 from claudeapi.core import errors
+from claudeapi.core.aside import aside
+from claudeapi.core.drf import StrictSerializer
 from claudeapi.core.exceptions import as_api_error
 from claudeapi.core.json_body import parse_json
 from claudeapi.core.media import acceptable, is_encoded
@@ -21,6 +23,7 @@ from claudeapi.core.query import parse_query
 from claudeapi.core.request_id import request_id_var
 from keys_app.asgi import headers_of
 from keys_app.limits import RateState
+from sessions_app.api import serializers as wire
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +43,11 @@ class QuietConsumer(AsyncConsumer):
 
 
 class HttpExchange(QuietConsumer):
-    """One request and its answer; subclasses say the answer in `respond`."""
+    """One request and its answer; subclasses say the answer in `respond`.
+
+    Attributes:
+        size: how many bytes the body has, once it is read.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +55,7 @@ class HttpExchange(QuietConsumer):
         self._whole = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._started = False
+        self.size = 0
         self.rate: RateState | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -98,11 +106,11 @@ class HttpExchange(QuietConsumer):
                 error = errors.InternalError()
             await self.fail(error)
 
-    async def json(self) -> dict[str, Any]:
-        """The body, as soon as it is whole.
+    async def json(self, fields: type[StrictSerializer]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The body, as soon as it is whole: as it was sent, and its validated values.
 
         Raises:
-            UnsupportedMediaType, InvalidJson, InvalidRequest.
+            UnsupportedMediaType, InvalidJson, InvalidRequest, ValidationError.
         """
         await self._whole.wait()
         body = b"".join(self._body)
@@ -111,7 +119,8 @@ class HttpExchange(QuietConsumer):
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and (kind != "application/json" or is_encoded(headers)):
             raise errors.UnsupportedMediaType()
-        return parse_json(body)
+        self.size = len(body)
+        return await aside(self.size, _read, body, fields)
 
     def query(self) -> dict[str, str]:
         """The query's parameters.
@@ -156,3 +165,8 @@ class HttpExchange(QuietConsumer):
         body = errors.envelope(error, request_id_var.get())
         status = error.status or errors.OUTCOME_STATUS[error.code]
         await self.answer(status, body, error.response_headers())
+
+
+def _read(body: bytes, fields: type[StrictSerializer]) -> tuple[dict[str, Any], dict[str, Any]]:
+    raw = parse_json(body)
+    return raw, wire.checked(fields, raw)

@@ -10,6 +10,7 @@ from typing import Any
 
 from claudeapi.core import errors
 from claudeapi.core.access_log import note
+from claudeapi.core.aside import aside
 from claudeapi.core.database import in_db
 from keys_app import scopes
 from keys_app.asgi import headers_of
@@ -42,7 +43,8 @@ class StreamExchange(HttpExchange):
         method = self.scope["method"]
         attempt = None
         if method == "POST":
-            attempt = Attempt.of(headers.get("idempotency-key"), method, path, raw)
+            value = headers.get("idempotency-key")
+            attempt = await aside(self.size, Attempt.of, value, method, path, raw)
         message = bodies.new_message(body)
         self.on_disconnect = body["onDisconnect"]
         starting = asyncio.ensure_future(
@@ -150,8 +152,7 @@ class SendMessage(StreamExchange):
         key, self.rate = await entrance.admit(
             self.scope, self.session_id, needs=scopes.SESSIONS_WRITE, ticket=None
         )
-        raw = await self.json()
-        body = wire.checked(wire.SendMessage, raw)
+        raw, body = await self.json(wire.SendMessage)
         partial = self._partial()
         if self.always_streams and body["background"]:
             raise errors.InvalidRequest.field("background", "excludes streaming.")

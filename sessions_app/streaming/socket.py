@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from time import monotonic
@@ -18,13 +17,12 @@ from claudeapi.core import errors
 from claudeapi.core.access_log import note
 from claudeapi.core.database import in_db
 from claudeapi.core.exceptions import as_api_error
-from claudeapi.core.json_body import parse_json
 from claudeapi.core.lifecycle import state
 from claudeapi.core.query import parse_query
 from claudeapi.core.request_id import request_id_var
 from claudeapi.core.websocket import INTERNAL, SUBPROTOCOL, accept_message, close_code
 from keys_app import asgi as keys
-from keys_app import auth, scopes
+from keys_app import auth, limits, policy, scopes
 from keys_app.models import ApiKey
 from sessions_app import eventlog, metrics, payloads
 from sessions_app.actions import messages as actions
@@ -36,6 +34,7 @@ from sessions_app.models import Session
 from sessions_app.streaming import entrance, sse
 from sessions_app.streaming.ending import Ending
 from sessions_app.streaming.exchange import QuietConsumer
+from sessions_app.streaming.frames import PING, ClientFrame
 from sessions_app.streaming.watch import ends_with_key, scope_for
 
 log = structlog.get_logger(__name__)
@@ -97,20 +96,16 @@ class SessionSocket(QuietConsumer):
         self._heard = monotonic()
         if self._pump_task is None:
             return  # refused, and about to close
-        ref: Any = None
-        text = message.get("text") or ""
+        frame = ClientFrame(message.get("text") or "")
         try:
-            frame = parse_json(text.encode())
-            ref = frame.pop("ref", None)
-            kind = frame.pop("type", None)
-            command = self._commands().get(kind) if isinstance(kind, str) else None
-            if command is None:
-                allowed = ", ".join(self._commands())
-                raise errors.InvalidRequest.field("type", f"must be one of {allowed}.")
-            event, data = await command(frame)
+            if not frame.is_free:
+                await in_db(self._count)
+            await frame.read()
+            event, data = await self._commands[frame.kind](frame.body)
+            ref = frame.ref
         except Exception as exc:
-            ref = legible_ref(text) if ref is None else ref
             event, data = "error", errors.envelope(self._error(exc), request_id_var.get())
+            ref = frame.legible_ref
         await self._frame(event, data, ref)
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
@@ -193,43 +188,45 @@ class SessionSocket(QuietConsumer):
         if self._pump_task is not None:
             self._pump_task.cancel()
 
+    @property
     def _commands(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[tuple[str, Any]]]]:
         return {
             "message": self._message,
             "cancel": self._cancel,
             "approval": self._approval,
-            "ping": self._ping,
+            PING: self._ping,
         }
 
-    async def _message(self, frame: dict[str, Any]) -> tuple[str, Any]:
-        body = wire.checked(wire.SocketMessage, frame)
+    async def _message(self, body: dict[str, Any]) -> tuple[str, Any]:
         message = bodies.new_message(body)
-        run = await in_db(self._counted, scopes.SESSIONS_WRITE, self._start_run, message)
+        run = await in_db(self._allowed, scopes.SESSIONS_WRITE, self._start_run, message)
         if body["onDisconnect"] == "cancel":
             self._cancel_on_leaving.add(run.id)
         return "ack", show.accepted(run)
 
-    async def _cancel(self, frame: dict[str, Any]) -> tuple[str, Any]:
-        wire.checked(wire.Nothing, frame)
+    async def _cancel(self, body: dict[str, Any]) -> tuple[str, Any]:
         _, run = await in_db(
-            self._counted, scopes.SESSIONS_WRITE, actions.cancel, self.key, self.session.id
+            self._allowed, scopes.SESSIONS_WRITE, actions.cancel, self.key, self.session.id
         )
         return "ack", show.cancelled(run)
 
-    async def _approval(self, frame: dict[str, Any]) -> tuple[str, Any]:
-        body = wire.checked(wire.SocketDecide, frame)
-        row = await in_db(self._counted, scopes.APPROVALS_WRITE, self._decide, body)
+    async def _approval(self, body: dict[str, Any]) -> tuple[str, Any]:
+        row = await in_db(self._allowed, scopes.APPROVALS_WRITE, self._decide, body)
         return "ack", payloads.approval(row)
 
-    async def _ping(self, frame: dict[str, Any]) -> tuple[str, Any]:
+    async def _ping(self, body: dict[str, Any]) -> tuple[str, Any]:
         return "pong", {"timestamp": errors.timestamp()}
 
-    def _counted(self, needs: str, act: Callable[..., Any], *args: Any) -> Any:
-        """A command is a request: it needs its scope, as the key is now, and is counted."""
+    def _count(self) -> None:
+        """A frame is a request, also one that can't be read; it goes by the key as it is now."""
         self.key = ApiKey.objects.get(pk=self.key.pk)
         if not self.key.is_standing:
             raise errors.InvalidApiKey()
-        keys.count(self.key, needs)
+        limits.hit(self.key)
+
+    def _allowed(self, needs: str, act: Callable[..., Any], *args: Any) -> Any:
+        """Do what needs a scope."""
+        policy.require_scope(self.key, needs)
         return act(*args)
 
     def _start_run(self, message: actions.NewMessage) -> Any:
@@ -256,13 +253,3 @@ class SessionSocket(QuietConsumer):
 
     async def _close(self, code: int, reason: str) -> None:
         await self.send({"type": "websocket.close", "code": code, "reason": reason})
-
-
-def legible_ref(text: str) -> Any:
-    """The `ref` of a frame that was refused as a whole, where it can be read and sent back."""
-    try:
-        ref = json.loads(text)["ref"]
-        orjson.dumps(ref)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return ref

@@ -204,6 +204,41 @@ async def test_a_socket_beyond_the_rate_limit_is_closed_with_4429(
                 assert await closed(another) == (4429, "RATE_LIMIT_EXCEEDED")
 
 
+async def test_every_frame_but_a_small_ping_counts(api: Api, server: ServerProcess) -> None:
+    key = await issued(server, "--rate-limit", "5")
+    async with Api(api.url, key["key"]) as limited:
+        session = await limited.session()
+        async with opened(limited, session, key=key["key"]) as socket:
+            assert (await receive(socket))["event"] == "connected"
+            for _ in range(10):
+                assert (await ask(socket, type="ping"))["event"] == "pong"
+            for frame in ("{", '{"type": "dance"}', json.dumps({"type": "ping", "x": "y" * 2000})):
+                await socket.send(frame)
+                answer = await receive(socket)
+                assert "RATE_LIMIT" not in str(answer)
+            large = json.dumps({"ref": "r", "type": "message", "prompt": "x" * 100_000})
+            for frame in ("{", '{"type": "dance"}', large):
+                await socket.send(frame)
+                answer = await receive(socket)
+                assert answer["data"]["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+            assert "ref" not in answer  # a large one is not read to be refused
+            assert (await ask(socket, type="ping"))["event"] == "pong"
+
+
+async def test_a_large_frame_is_a_frame_like_any_other(api: Api) -> None:
+    session = await api.session()
+    async with opened(api, session) as socket:
+        await receive(socket)
+        prompt = [
+            {"type": "text", "text": "[[sim text hi]]"},
+            {"type": "text", "text": "x" * 10**6},
+        ]
+        assert (await ask(socket, type="message", prompt=prompt))["event"] == "ack"
+        assert (await until(socket, *LAST))[-1]["event"] == "complete"
+        answer = await ask(socket, type="message", prompt=prompt, colour="red")
+        assert list(answer["data"]["error"]["details"]["fields"]) == ["colour"]
+
+
 async def test_a_ticket_opens_its_session_once(api: Api) -> None:
     session, other = await api.session(), await api.session()
     _, body = await api.call("POST", f"sessions/{session}/tickets")
