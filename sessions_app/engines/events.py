@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+_MAX_TOKENS = 10**9
+"""More than any reply has: a larger count is a mistake that must not spoil our sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one run."""
+    """Tokens of one run.
+
+    Attributes:
+        hour_cache_tokens: those of `cache_creation_tokens` that the cache keeps for an hour,
+            which costs more.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_creation_tokens: int = 0
+    hour_cache_tokens: int = 0
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Self:
+        """A `usage` object of the Messages API; what is no proper count counts nothing."""
+        written = _tokens(told, "cache_creation_input_tokens")
+        lifetimes = told.get("cache_creation")
+        by_lifetime = lifetimes if isinstance(lifetimes, dict) else {}
+        return cls(
+            input_tokens=_tokens(told, "input_tokens"),
+            output_tokens=_tokens(told, "output_tokens"),
+            cache_read_tokens=_tokens(told, "cache_read_input_tokens"),
+            cache_creation_tokens=written,
+            hour_cache_tokens=min(written, _tokens(by_lifetime, "ephemeral_1h_input_tokens")),
+        )
+
+
+def _tokens(told: Mapping[str, Any], name: str) -> int:
+    count = told.get(name)
+    return min(max(count, 0), _MAX_TOKENS) if isinstance(count, int) else 0
 
 
 @dataclass(frozen=True, slots=True)

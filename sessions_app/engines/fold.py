@@ -6,6 +6,7 @@ Pure: no network, no clock. What it does not know it skips and counts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,8 +22,6 @@ _GROWING = {
 }
 
 _CHARACTERS_PER_TOKEN = 4
-_MAX_TOKENS = 10**9
-"""More than any reply has: a larger count is a mistake that must not spoil our sums."""
 
 
 class MalformedStream(ValueError):
@@ -162,12 +161,8 @@ class Fold:
         The upstream counts its output only at the end. Of a reply that was broken off we know
         the text alone, and estimate a token for four characters: it will be billed all the same.
         """
-        return Usage(
-            input_tokens=self._tokens("input_tokens"),
-            output_tokens=max(self._tokens("output_tokens"), self._estimate()),
-            cache_read_tokens=self._tokens("cache_read_input_tokens"),
-            cache_creation_tokens=self._tokens("cache_creation_input_tokens"),
-        )
+        told = Usage.read(self._usage)
+        return replace(told, output_tokens=max(told.output_tokens, self._estimate()))
 
     def message(self) -> dict[str, Any]:
         """The assistant message: whole, or what of it has arrived and can be sent back.
@@ -186,10 +181,6 @@ class Fold:
             block = self._blocks[index].value()
             if block is not None:
                 yield block
-
-    def _tokens(self, name: str) -> int:
-        count = self._usage.get(name, 0)
-        return min(max(count, 0), _MAX_TOKENS) if isinstance(count, int) else 0
 
     def _estimate(self) -> int:
         if "stop_reason" in self._tail:

@@ -22,7 +22,8 @@ class Price:
     """US dollars per million tokens.
 
     Attributes:
-        cache_write: for the cache that lives five minutes, the one we ask for.
+        cache_write: for the cache that lives five minutes, the one we ask for; one that lives
+            an hour costs twice the input.
         long_prompt: another price for the whole request once its prompt, cached parts
             included, has more tokens than `long_above`.
     """
@@ -77,6 +78,8 @@ PRICES: dict[str, dict[tuple[int, int], Price]] = {
 
 FALLBACK_FAMILY = "opus"
 
+_HOUR_CACHE_TIMES_INPUT = 2
+
 _VERSION = r"(?P<major>\d{1,2})(?:[-.](?P<minor>\d{1,2}))?(?!\d)"
 _AFTER = re.compile(rf"(?:{'|'.join(PRICES)})-{_VERSION}")
 _BEFORE = re.compile(rf"claude-{_VERSION}-(?:{'|'.join(PRICES)})")
@@ -100,13 +103,15 @@ def price_of(model: str) -> Price:
 def cost(model: str, usage: Usage) -> Decimal:
     """What one request has cost, in US dollars, exactly (not rounded to cents)."""
     price = price_of(model)
+    hour = usage.hour_cache_tokens
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens
     if price.long_prompt is not None and prompt > price.long_above:
         price = price.long_prompt
     millionths = (
         usage.input_tokens * price.input
         + usage.output_tokens * price.output
-        + usage.cache_creation_tokens * price.cache_write
+        + (usage.cache_creation_tokens - hour) * price.cache_write
+        + hour * price.input * _HOUR_CACHE_TIMES_INPUT
         + usage.cache_read_tokens * price.cache_read
     )
     return millionths.scaleb(-6)

@@ -18,6 +18,7 @@ from sessions_app.engines.claude_code.lease import Allowance, Lease
 from sessions_app.engines.claude_code.relay import MAX_IN_FLIGHT, Relay
 from sessions_app.engines.claude_code.sniffer import StreamSniffer, Tally
 from sessions_app.engines.events import Usage
+from sessions_app.engines.prices import price_of
 
 KEY = "sk-operator-0123456789"
 START = (
@@ -336,6 +337,21 @@ def test_events_are_counted_however_they_are_cut(newline: bytes) -> None:
             sniffer.feed(stream[start : start + size])
         assert tally.usage == COUNTED
         assert sniffer.ended
+
+
+def test_what_the_cache_keeps_for_an_hour_has_its_own_price() -> None:
+    written = b'"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":9},'
+    by_lifetime = {}
+    for name, usage in (("hour", written), ("minutes", written.replace(b"1h", b"5m"))):
+        tally = Tally()
+        sniffer = StreamSniffer(tally)
+        sniffer.feed(START.replace(b'"usage":{', b'"usage":{' + usage) + DELTA + STOP)
+        assert tally.usage.cache_creation_tokens == 9
+        by_lifetime[name] = tally.cost
+    price = price_of("m")
+    assert by_lifetime["hour"] - by_lifetime["minutes"] == 9 * (
+        2 * price.input - price.cache_write
+    ).scaleb(-6)
 
 
 def test_a_ping_is_no_content() -> None:

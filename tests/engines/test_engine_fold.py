@@ -115,6 +115,23 @@ def test_the_tokens_of_a_broken_reply_are_estimated_from_its_text() -> None:
     assert folded(START).usage.output_tokens == 1
 
 
+@pytest.mark.parametrize(
+    ("lifetimes", "hour"),
+    [
+        ({"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 15}, 15),
+        ({"ephemeral_1h_input_tokens": 21}, 20),
+        ({"ephemeral_1h_input_tokens": "15"}, 0),
+        ([15], 0),
+        (None, 0),
+    ],
+)
+def test_what_is_cached_for_an_hour_is_counted_apart(lifetimes: object, hour: int) -> None:
+    usage = {**START["message"]["usage"], "cache_creation": lifetimes}
+    fold = folded({**START, "message": {**START["message"], "usage": usage}}, *TEXT, *END)
+
+    assert fold.usage == Usage(10, 42, 300, 20, hour)
+
+
 def test_citations_are_collected() -> None:
     cited = grown(1, type="citations_delta", citation={"cited_text": "x"})
 

@@ -17,6 +17,13 @@ def test_a_request_costs_the_sum_of_its_parts_exactly() -> None:
     assert cost("claude-sonnet-5-5", usage) == Decimal("0.0000602")
 
 
+def test_what_the_cache_keeps_for_an_hour_costs_twice_the_input() -> None:
+    usage = Usage(cache_creation_tokens=1_000_000, hour_cache_tokens=400_000)
+
+    # 0.4 * 2 * 4 + 0.6 * 5
+    assert cost("claude-opus-5-5", usage) == Decimal("6.2")
+
+
 def test_nothing_costs_nothing() -> None:
     assert cost("claude-opus-5-5", Usage()) == 0
 

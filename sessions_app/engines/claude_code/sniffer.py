@@ -6,7 +6,7 @@ content arrived (a `ping` is none), what was counted, and whether the answer is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -42,31 +42,20 @@ class Counter:
 
     def count(self, usage: dict[str, Any], model: str = "") -> None:
         """Take over a `usage` object; each one tells the answer's sums so far."""
-        now, before = _larger(self._usage, usage), self._usage
+        now, before = _larger(self._usage, Usage.read(usage)), self._usage
         self._model = self.tally.model = model or self._model
         self.tally.cost += prices.cost(self._model, now) - prices.cost(self._model, before)
         self.tally.usage = _sum(self.tally.usage, now, before)
         self._usage = now
 
 
-def _larger(before: Usage, usage: dict[str, Any]) -> Usage:
-    return Usage(
-        input_tokens=max(before.input_tokens, usage.get("input_tokens") or 0),
-        output_tokens=max(before.output_tokens, usage.get("output_tokens") or 0),
-        cache_read_tokens=max(before.cache_read_tokens, usage.get("cache_read_input_tokens") or 0),
-        cache_creation_tokens=max(
-            before.cache_creation_tokens, usage.get("cache_creation_input_tokens") or 0
-        ),
-    )
+def _larger(one: Usage, other: Usage) -> Usage:
+    return Usage(*map(max, astuple(one), astuple(other)))
 
 
 def _sum(total: Usage, now: Usage, before: Usage) -> Usage:
-    return Usage(
-        total.input_tokens + now.input_tokens - before.input_tokens,
-        total.output_tokens + now.output_tokens - before.output_tokens,
-        total.cache_read_tokens + now.cache_read_tokens - before.cache_read_tokens,
-        total.cache_creation_tokens + now.cache_creation_tokens - before.cache_creation_tokens,
-    )
+    counts = zip(astuple(total), astuple(now), astuple(before), strict=True)
+    return Usage(*(so_far + new - old for so_far, new, old in counts))
 
 
 class StreamSniffer:
