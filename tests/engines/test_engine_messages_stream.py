@@ -11,7 +11,8 @@ import pytest
 
 from claudeapi.core.errors import UpstreamError, UpstreamOverloaded, UpstreamRejected
 from sessions_app.engines.base import Upstream
-from sessions_app.engines.events import Delta
+from sessions_app.engines.events import Delta, EngineEvent, Spent
+from sessions_app.engines.fold import Fold
 from sessions_app.engines.messages import MessagesEngine
 from simulator.testing import Probe
 from tests.engines.conformance import MakeTurn, error_of, streamed_text
@@ -105,6 +106,35 @@ async def test_events_before_the_one_that_fails_are_passed_on(engine: MessagesEn
 
     assert streamed_text(outcome) == "Hello"
     assert outcome.assistant["content"] == [{"type": "text", "text": "Hello"}]
+
+
+async def test_what_a_reply_has_cost_is_told_where_a_bug_of_ours_ends_it(
+    engine: MessagesEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Fold, "_grow", stumble)
+    told: list[EngineEvent] = []
+    async with RawUpstream(says(HEAD, frames("Hello"))) as server:
+        turn = turn_maker(Upstream(server.url, API_KEY, 2.0))("hi")
+        with pytest.raises(ZeroDivisionError):
+            await drive(engine, turn, on_event=told.append)
+
+    assert [event.usage.input_tokens for event in told if isinstance(event, Spent)] == [12]
+
+
+async def test_what_a_reply_has_cost_is_told_before_what_cannot_be_read(
+    engine: MessagesEngine,
+) -> None:
+    nameless = frames("x").replace(b'"type":"text","text":""', b'"type":"text","text":7')
+    told: list[EngineEvent] = []
+    async with RawUpstream(says(HEAD, nameless)) as server:
+        turn = turn_maker(Upstream(server.url, API_KEY, 2.0))("hi")
+        with pytest.raises(TypeError):
+            await drive(engine, turn, on_event=told.append)
+
+    assert [event.usage.output_tokens for event in told if isinstance(event, Spent)] == [7]
 
 
 async def test_pings_are_not_passed_on_and_unknown_events_are(engine: MessagesEngine) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from claudeapi.core.errors import ApiError
 from sessions_app.engines.aliases import resolve
 from sessions_app.engines.base import Host, Turn
 from sessions_app.engines.events import Delta, EngineEvent, Finished, Spent, Whole
@@ -24,10 +23,10 @@ logger = logging.getLogger(__name__)
 class MessagesEngine:
     """Plain conversation over the Messages API, through the Anthropic SDK.
 
-    A turn yields a `Delta` for each event of the stream but pings, then the assistant message and
-    a `result` as `Whole`, then `Finished`. A turn that is cancelled or fails after the upstream
-    began to answer yields what has arrived of the message (its `stop_reason` is null) and what it
-    has cost, then `Finished(status="cancelled")`, or raises.
+    A turn yields a `Delta` for each event of the stream but pings, then what it has cost, the
+    assistant message and a `result` as `Whole`, then `Finished`. A turn that is cancelled or fails
+    after the upstream began to answer yields what it has cost and what has arrived of the message
+    (its `stop_reason` is null), then `Finished(status="cancelled")`, or raises.
     """
 
     name = "messages"
@@ -44,7 +43,7 @@ class MessagesEngine:
         started = time.monotonic()
         exchange = Exchange(self._clients.of(turn.upstream), turn.upstream, body(turn))
         guard = Guard(host.cancelled, turn.upstream.idle_timeout)
-        failure: ApiError | None = None
+        failure: Exception | None = None
         try:
             await exchange.open(guard)
             while not exchange.fold.complete:
@@ -54,10 +53,10 @@ class MessagesEngine:
                         break
                 guard.restart()
             await exchange.drain(guard)
-        except ApiError as error:
-            failure = error
         except Cancelled:
             pass
+        except Exception as error:  # an ApiError, or a bug of ours: it is paid for all the same
+            failure = error
         finally:
             guard.close()
             await exchange.aclose()
@@ -82,12 +81,14 @@ class MessagesEngine:
 
 
 def _ending(
-    turn: Turn, fold: Fold, failure: ApiError | None, seconds: float
+    turn: Turn, fold: Fold, failure: Exception | None, seconds: float
 ) -> Iterator[EngineEvent]:
     """What there is to say once the stream is over."""
     usage = fold.usage
     model = fold.model or resolve(turn.model)
     price = cost(model, usage)
+    if fold.started:
+        yield Spent(usage, price, model)  # first of all: what comes now may fail
     if fold.complete:
         message = fold.message()
         yield _assistant(turn, message)
@@ -98,7 +99,6 @@ def _ending(
         message = fold.message()
         if message["content"]:
             yield _assistant(turn, message)
-        yield Spent(usage, price, model)
     if failure is None:
         yield Finished("cancelled", fold.text, None, usage, price, model)
 
