@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -281,7 +282,17 @@ class RunDriver:
         except Exception:
             # It will not go in, however often it is tried: a bare end does.
             log.exception("run_not_concluded")
-            self._outcome = Outcome(RunStatus.FAILED.value, errors.InternalError())
+            await self._conclude_barely()
+
+    async def _conclude_barely(self) -> None:
+        """Write an end without what was said: with what it has cost, if that goes in."""
+        spent, bare = self._outcome, Outcome(RunStatus.FAILED.value, errors.InternalError())
+        self._outcome = replace(bare, usage=spent.usage, cost_usd=spent.cost_usd, model=spent.model)
+        try:
+            await self._write(lambda events, _, acts: self._write_end(events, [], acts))
+        except Exception:
+            log.exception("cost_not_written")
+            self._outcome = bare
             await self._write(lambda events, *_: self._write_end(events, [], []))
 
     async def _write(self, end: WriteEnd) -> None:

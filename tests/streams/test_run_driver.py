@@ -52,6 +52,20 @@ class OddEngine:
         """It has nothing."""
 
 
+class ActingEngine(OddEngine):
+    """Leaves something to be done with what is written at the end."""
+
+    acted = False
+
+    def _act(self) -> None:
+        self.acted = True
+
+    async def run(self, turn: Turn, host: Any) -> AsyncIterator[EngineEvent]:
+        host._writer._acts.append(self._act)
+        async for event in super().run(turn, host):
+            yield event
+
+
 class OvertakenEngine(OddEngine):
     """Answers a run that another process ends meanwhile."""
 
@@ -163,6 +177,17 @@ async def test_an_end_that_no_database_takes_becomes_a_bare_one() -> None:
     row = await driven(Finished("completed", "hello", None, Usage(1), Decimal("1e20")))
     assert (row.status, row.error["code"]) == ("failed", "INTERNAL_ERROR")
     assert row.last_event_id > row.first_event_id
+
+
+async def test_an_end_that_cannot_be_told_is_paid_for_and_keeps_what_belongs_to_its_events() -> (
+    None
+):
+    engine = ActingEngine(Finished("completed", "half \ud800", None, Usage(7), Decimal("0.5"), "m"))
+    row = await driven_by(engine)
+    assert (row.status, row.error["code"], row.response) == ("failed", "INTERNAL_ERROR", "")
+    assert (row.input_tokens, row.cost_usd, row.model) == (7, Decimal("0.5"), "m")
+    assert (await in_db(Session.objects.get, pk=row.session_id)).cost_usd == Decimal("0.5")
+    assert engine.acted
 
 
 async def test_a_cost_is_told_as_it_is_kept() -> None:
