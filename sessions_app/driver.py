@@ -13,13 +13,12 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from claudeapi.conf import options
 from claudeapi.core import errors
 from claudeapi.core.database import in_db
-from sessions_app import agents, metrics, payloads, queued, runs
+from sessions_app import metrics, payloads, queued, runs, turns
 from sessions_app.approvals import ApprovalDesk
 from sessions_app.engines import registry
-from sessions_app.engines.base import Decision, Question, Turn, Upstream
+from sessions_app.engines.base import Decision, Question, Turn
 from sessions_app.engines.events import Delta, EngineEvent, Finished, Spent, Usage, Whole
 from sessions_app.eventlog import LostOwnership
 from sessions_app.hub import Event
@@ -102,11 +101,10 @@ class RunDriver:
         run = self.claim.run
         timer = self._start_timer()
         try:
-            history = await self._history()
             await self._append_message(self._user_message(run), source="user", urgent=True)
             if self._stopped_early():
                 raise errors.RunCancelled()  # while it was queued: the engine never sees it
-            await self._answer(self._turn(history))
+            await self._answer(await in_db(turns.turn_of, self.claim))
         except LostOwnership:
             await self._lost()
             return
@@ -120,15 +118,6 @@ class RunDriver:
                 timer.cancel()
             await self._desk.close()
         await self._conclude()
-
-    async def _history(self) -> list[dict[str, Any]]:
-        """What was said before; an agent remembers it by itself."""
-        session = self.claim.session
-        return (
-            []
-            if session.engine == agents.CLAUDE_CODE
-            else await in_db(runs.conversation, session.id)
-        )
 
     async def _answer(self, turn: Turn) -> None:
         """Let the engine work; give up on it when it does not stop in time.
@@ -212,25 +201,6 @@ class RunDriver:
     def _stopped_early(self) -> bool:
         self._outcome.begun = not self.cancelled.is_set()
         return not self._outcome.begun
-
-    def _turn(self, history: Sequence[dict[str, Any]]) -> Turn:
-        run, session = self.claim.run, self.claim.session
-        upstream = options().upstream
-        return Turn(
-            run_id=str(run.id),
-            session_id=str(session.id),
-            key_id=str(session.key_id),
-            prompt=run.prompt,
-            model=session.model,
-            upstream=Upstream(upstream.base_url, upstream.api_key, upstream.idle_timeout),
-            system_prompt=session.system_prompt,
-            append_system_prompt=session.append_system_prompt,
-            history=history,
-            config=self.claim.config,
-            message_id=str(run.message_id),
-            claude_session_id=session.claude_session_id,
-            spent_usd=float(session.cost_usd),
-        )
 
     def _user_message(self, run: Run) -> dict[str, Any]:
         return payloads.user_message(run.prompt, self.claim.session.claude_session_id)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from claudeapi.core import errors
 from claudeapi.core.process import PROCESS_ID
 from keys_app import budgets
-from sessions_app import agents, eventlog, homes, payloads, runstats, switch
+from sessions_app import agents, eventlog, homes, money, payloads, runstats, switch
 from sessions_app.engines.events import Usage
 from sessions_app.hub import Event
 from sessions_app.models import (
@@ -101,17 +101,6 @@ def claim_next(session_id: UUID) -> Claim | None:
             return Claim(run, session, start, limit, config)
     except (IntegrityError, Session.DoesNotExist):
         return None  # another process was first, or it was removed
-
-
-def conversation(session_id: UUID) -> list[dict[str, Any]]:
-    """The history as Messages API messages, oldest first.
-
-    What a failed run left unanswered is not in it: sent again it would be there twice, and
-    what the upstream rejected it would reject for ever.
-    """
-    rows = Message.objects.filter(session_id=session_id, type__in=("user", "assistant"))
-    told = rows.filter(unanswered=False).order_by("sequence").values_list("content", flat=True)
-    return [{name: body["message"][name] for name in ("role", "content")} for body in told]
 
 
 def cancellation(reason: str) -> errors.ApiError:
@@ -237,19 +226,10 @@ def _kept(error: errors.ApiError, session: Session, run: Run) -> dict[str, Any]:
     """What a run keeps of its error, so that later answers can still say when to retry."""
     body = errors.body(error)
     if isinstance(error, errors.BudgetExceeded):
-        body["details"] = {**body["details"], **_figures(error, session, run)}
+        body["details"] = {**body["details"], **money.figures(error, session, run)}
     if error.retry_after is not None:
         body["details"] = {**body["details"], "retryAfter": error.retry_after}
     return body
-
-
-def _figures(error: errors.BudgetExceeded, session: Session, run: Run) -> dict[str, str]:
-    """How large the budget was that an engine found spent, and what of it, with this run."""
-    if error.details.get("of") == "key":
-        return budgets.spent_by(session.key, run.cost_usd)
-    limit = session.max_budget_usd
-    spent = session.cost_usd + run.cost_usd
-    return {} if limit is None else budgets.exceeded("session", limit, spent)
 
 
 def _sums(session: Session, run: Run, now: datetime) -> dict[str, Any]:

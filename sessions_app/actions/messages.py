@@ -13,9 +13,8 @@ from django.utils import timezone
 from claudeapi.core import errors
 from claudeapi.core.lifecycle import state
 from claudeapi.core.process import PROCESS_ID
-from keys_app import budgets
 from keys_app.models import ApiKey
-from sessions_app import agents, homes, queued, recovery, switch
+from sessions_app import agents, homes, money, queued, recovery, switch
 from sessions_app.actions.lookup import find_session, require_active
 from sessions_app.actions.sessions import check_policy, interrupt, stop_runs
 from sessions_app.models import IdempotencyRecord, Run, RunStatus, Session
@@ -54,7 +53,7 @@ def send_message(key: ApiKey, session_id: object, message: NewMessage) -> Run:
         switch.require_running()
         session = find_session(key, session_id, lock=True)
         require_active(session)
-        _check_money(session)
+        money.check(session)
         check_policy(session.key, session)  # it may have become stricter
         agents.check_folder(session)
         _make_way(session, message.on_busy)
@@ -75,16 +74,6 @@ def send_message(key: ApiKey, session_id: object, message: NewMessage) -> Run:
         )
         transaction.on_commit(lambda: runner.advance(session.id, run.owner))
     return run
-
-
-def _check_money(session: Session) -> None:
-    limit = session.max_budget_usd
-    if limit is not None and session.cost_usd >= limit:
-        raise errors.BudgetExceeded(
-            "The session's budget is spent.",
-            details=budgets.exceeded("session", limit, session.cost_usd),
-        )
-    budgets.check(session.key)
 
 
 def _make_way(session: Session, on_busy: str) -> None:

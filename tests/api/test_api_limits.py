@@ -95,6 +95,20 @@ def test_a_sessions_own_budget_ends_its_messages(alice: Caller) -> None:
     alice.say(alice.session(maxBudgetUsd="100"))
 
 
+@pytest.mark.parametrize("of", ["session", "key"])
+def test_what_waits_its_turn_is_refused_once_the_budget_is_spent(issue: Issue, of: str) -> None:
+    bob = issue("Bob", **({"budget_day_usd": Decimal("0.0001")} if of == "key" else {}))
+    session = bob.session(**({"maxBudgetUsd": "0.00000001"} if of == "session" else {}))
+    first = bob.background(session, "[[sim slow n=80 delay=25ms]]")["runId"]
+    answer = bob.post(f"{session}/messages", {"prompt": "x", "onBusy": "enqueue"})
+    details = refused(answer, 402, "BUDGET_EXCEEDED")["details"]
+    assert (details["of"], details["remainingUsd"]) == (of, "0.00")
+    waited, paid = ok(bob.get(f"{session}/runs"))["runs"]
+    assert (waited["runId"], paid["runId"]) == (details["runId"], first)
+    assert (waited["status"], waited["costUsd"]) == ("failed", "0.00")
+    assert details["spentUsd"] == paid["costUsd"] == ok(bob.get(session))["costUsd"]
+
+
 def test_one_rate_limit_counts_rest_and_streams(issue: Issue) -> None:
     bob = issue("Bob", rate_limit=4)
     session = bob.session()
