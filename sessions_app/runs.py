@@ -248,8 +248,7 @@ def _sums(session: Session, run: Run, now: datetime) -> dict[str, Any]:
 
 def _mark_unanswered(run: Run) -> None:
     said = Message.objects.filter(run_id=run.id)
-    failed = run.status == RunStatus.FAILED and not said.filter(type="assistant").exists()
-    if failed or run.started_at is None:
+    if run.status != RunStatus.COMPLETED and not said.filter(type="assistant").exists():
         said.update(unanswered=True)
 
 

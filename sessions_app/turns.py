@@ -41,8 +41,8 @@ def turn_of(claim: Claim) -> Turn:
 def _conversation(claim: Claim) -> list[dict[str, Any]]:
     """What was said before, as Messages API messages, oldest first.
 
-    What a failed run left unanswered is not in it: sent again it would be there twice, and
-    what the upstream rejected it would reject for ever.
+    What a run left unanswered is not in it: sent again it would be there twice, and what the
+    upstream rejects it would reject for ever.
     """
     before = Message.objects.filter(session_id=claim.session.pk, sequence__lt=claim.start)
     rows = before.filter(type__in=("user", "assistant"), unanswered=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sessions_app import agents, eventlog, payloads
 from sessions_app.models import Message, Session
@@ -62,6 +62,7 @@ def _copy_history(
     rows = Message.objects.filter(session=origin).order_by("sequence")
     if until is not None:
         rows = rows.filter(sequence__lte=until.sequence)
+    silent = set(_silent_runs(origin))
     events, messages = [], []
     for number, row in enumerate(rows, start=1):
         if session.engine == agents.CLAUDE_CODE:
@@ -78,7 +79,7 @@ def _copy_history(
                 subtype=row.subtype,
                 source=row.source,
                 content=row.content,
-                unanswered=row.unanswered,
+                unanswered=row.unanswered or row.run_id in silent,
                 created_at=row.created_at,
             )
         )
@@ -87,3 +88,9 @@ def _copy_history(
         last_event_id=len(events), reserved_event_id=len(events)
     )
     session.refresh_from_db()
+
+
+def _silent_runs(session: Session) -> Iterable[UUID]:
+    """The runs that have not ended and have said nothing yet: the copy knows no answer."""
+    silent = session.runs.unfinished().exclude(messages__type="assistant")
+    return silent.values_list("pk", flat=True)

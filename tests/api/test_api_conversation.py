@@ -18,6 +18,12 @@ PNG = base64.b64encode(b"\x89PNG not really").decode()
 SLOW = "[[sim slow n=400 delay=25ms]]"
 
 
+def assert_begins_here(caller: Caller, session: str) -> None:
+    """The model knows of nothing that was said before."""
+    assert "first message of the conversation" in caller.say(session, "one")["response"]
+    assert 'the first was: "one"' in caller.say(session, "two")["response"]
+
+
 def test_the_whole_conversation_reaches_the_upstream(alice: Caller, session: str) -> None:
     assert "first message" in alice.say(session, "My name is Ada.")["response"]
     reply = alice.say(session, "What is my name?")["response"]
@@ -204,6 +210,44 @@ def test_a_message_the_upstream_rejects_does_not_spoil_the_session(
     assert alice.say(session, "Still there?")["stopReason"] == "end_turn"
 
 
+def test_a_prompt_whose_run_was_stopped_before_any_reply_is_not_sent_again(
+    alice: Caller, session: str
+) -> None:
+    answer = alice.post(f"{session}/messages", {"prompt": "[[sim silence]]", "timeout": 500})
+    refused(answer, 408, "REQUEST_TIMEOUT")
+    assert_begins_here(alice, session)
+    shown = ok(alice.get(f"{session}/messages"))["messages"]
+    assert [entry["source"] for entry in shown] == ["user", *["user", "sdk", "sdk"] * 2]
+
+
+def test_what_was_said_before_a_run_was_stopped_is_sent_again(alice: Caller, session: str) -> None:
+    with alice.post(f"{session}/stream", {"prompt": SLOW}, stream=True) as answer:
+        events = events_of(answer)
+        while "tok1" not in str(next(events).data):
+            pass
+        alice.post(f"{session}/cancel")
+        assert [event.name for event in events][-1] == "error"
+    assert "has 2 earlier messages" in alice.say(session, "How many messages?")["response"]
+
+
+@pytest.mark.parametrize("how", ["fork", "resume"])
+def test_a_branch_does_not_send_what_is_being_answered(
+    alice: Caller, session: str, how: str
+) -> None:
+    alice.background(session, "[[sim silence]]")
+    identity = session.rpartition("/")[2]
+    with alice("GET", f"{session}/stream", stream=True, after=0) as answer:
+        next(event for event in events_of(answer) if event.name == "message")
+    fork = how == "fork"
+    answer = alice.post(
+        f"{session}/fork" if fork else "/sessions", {} if fork else {"resume": identity}
+    )
+    branch = created(answer)
+    assert branch["messageCount"] == 1
+    assert_begins_here(alice, f"/sessions/{branch['sessionId']}")
+    alice.post(f"{session}/cancel")
+
+
 @pytest.mark.parametrize("fork", [True, False])
 def test_a_branch_does_not_send_a_rejected_message_again(
     alice: Caller, session: str, fork: bool
@@ -211,8 +255,7 @@ def test_a_branch_does_not_send_a_rejected_message_again(
     alice.post(f"{session}/messages", {"prompt": "[[sim status code=400]]"})
     branch = created(alice.post("/sessions", {"resume": session.split("/")[-1], "fork": fork}))
     assert branch["messageCount"] == 1
-    path = f"/sessions/{branch['sessionId']}"
-    assert "first message of the conversation" in alice.say(path)["response"]
+    assert_begins_here(alice, f"/sessions/{branch['sessionId']}")
 
 
 @pytest.mark.django_db
