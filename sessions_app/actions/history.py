@@ -7,7 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sessions_app import agents, eventlog, payloads
+from sessions_app.hub import Event
 from sessions_app.models import Message, Session
+
+ROWS_READ = 16
+"""Rows of the history that are read at once: each may have megabytes."""
 
 
 def take_over(
@@ -46,7 +50,7 @@ def _anchors(origin: Session, until: Message | None) -> list[str] | None:
     if until is None:
         return None
     rows = Message.objects.filter(session=origin, sequence__lte=until.sequence)
-    return [anchor(row) for row in rows.order_by("-sequence")]
+    return [anchor(row) for row in rows.order_by("-sequence").iterator(chunk_size=ROWS_READ)]
 
 
 def anchor(message: Message) -> str:
@@ -58,36 +62,42 @@ def anchor(message: Message) -> str:
 def _copy_history(
     origin: Session, session: Session, until: Message | None, renamed: Mapping[str, str]
 ) -> None:
-    """The origin's messages, numbered from 1, as events and history."""
+    """The origin's messages, numbered from 1, as events and history: a chunk in memory at once."""
     rows = Message.objects.filter(session=origin).order_by("sequence")
     if until is not None:
         rows = rows.filter(sequence__lte=until.sequence)
     silent = set(_silent_runs(origin))
-    events, messages = [], []
-    for number, row in enumerate(rows, start=1):
+    number, size = 0, 0
+    events: list[Event] = []
+    messages: list[Message] = []
+    for number, row in enumerate(rows.iterator(chunk_size=ROWS_READ), start=1):
         if session.engine == agents.CLAUDE_CODE:
             name = anchor(row)
             row.content = {**row.content, "uuid": renamed.get(name, name)}
         events.append(payloads.copied(session.id, number, row))
-        messages.append(
-            Message(
-                id=uuid4(),
-                session=session,
-                run=None,
-                sequence=number,
-                type=row.type,
-                subtype=row.subtype,
-                source=row.source,
-                content=row.content,
-                unanswered=row.unanswered or row.run_id in silent,
-                created_at=row.created_at,
-            )
-        )
+        messages.append(_copied(row, session, number, unanswered=row.run_id in silent))
+        size += len(events[-1].data)
+        if size >= eventlog.CHUNK_BYTES:
+            eventlog.store(session.id, events, messages)
+            events, messages, size = [], [], 0
     eventlog.store(session.id, events, messages)
-    Session.objects.filter(pk=session.pk).update(
-        last_event_id=len(events), reserved_event_id=len(events)
-    )
+    Session.objects.filter(pk=session.pk).update(last_event_id=number, reserved_event_id=number)
     session.refresh_from_db()
+
+
+def _copied(row: Message, session: Session, number: int, *, unanswered: bool) -> Message:
+    return Message(
+        id=uuid4(),
+        session=session,
+        run=None,
+        sequence=number,
+        type=row.type,
+        subtype=row.subtype,
+        source=row.source,
+        content=row.content,
+        unanswered=row.unanswered or unanswered,
+        created_at=row.created_at,
+    )
 
 
 def _silent_runs(session: Session) -> Iterable[UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from uuid import uuid4
 
 import orjson
@@ -10,9 +11,11 @@ from django.utils import timezone
 
 from keys_app.models import ApiKey
 from sessions_app import eventlog
+from sessions_app.actions.origins import NewSession
+from sessions_app.actions.sessions import create_session
 from sessions_app.eventlog import LostOwnership
 from sessions_app.hub import Event
-from sessions_app.models import Session
+from sessions_app.models import Message, Session
 
 pytestmark = pytest.mark.django_db
 
@@ -85,3 +88,24 @@ def test_a_page_is_bounded_in_bytes(session: Session) -> None:
     page = eventlog.read(session.id, 0)
     assert 10 <= len(page) <= 12
     assert eventlog.read(session.id, page[-1].id)[0].id == page[-1].id + 1
+
+
+def test_a_long_history_is_copied_a_chunk_at_a_time(session: Session) -> None:
+    text = "x" * 2**18
+    for number in range(1, 65):
+        content = {"n": number, "text": text}
+        Message.objects.create(session=session, sequence=number * 3, type="user", content=content)
+    tracemalloc.start()
+    try:
+        branch = create_session(session.key, NewSession(resume=str(session.pk), fork=True))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 64 * len(text)
+    assert [row.content["n"] for row in branch.messages.order_by("sequence")] == [*range(1, 65)]
+    told: list[Event] = []
+    while more := eventlog.read(branch.pk, told[-1].id if told else 0):
+        told += more
+    assert [event.id for event in told] == [*range(1, 65)]
+    assert all(orjson.loads(event.data)["message"]["n"] == event.id for event in told)
+    assert (branch.last_event_id, branch.reserved_event_id, branch.message_count) == (64, 64, 64)
