@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Sum
+from django.db.models.functions import Length
+
 from claudeapi.conf import options
+from claudeapi.core.errors import UpstreamRejected
 from sessions_app import agents, money
 from sessions_app.engines.base import Turn, Upstream
 from sessions_app.models import Message
 from sessions_app.runs import Claim
+
+MAX_HISTORY = 64 << 20
+"""Characters that are kept of a conversation: twice what the Messages API takes, which is told
+neither the thinking nor what stands around a message."""
+
+TOO_LARGE = {
+    "type": "request_too_large",
+    "message": "The conversation is longer than the Messages API takes.",
+    "status": 413,
+    "requestId": None,
+}
+"""As the upstream's own refusal is told."""
 
 
 def turn_of(claim: Claim) -> Turn:
@@ -16,6 +32,7 @@ def turn_of(claim: Claim) -> Turn:
 
     Raises:
         BudgetExceeded: what it might have cost was spent while it waited.
+        UpstreamRejected: the conversation is longer than any upstream takes.
     """
     run, session = claim.run, claim.session
     money.check(session)
@@ -43,8 +60,13 @@ def _conversation(claim: Claim) -> list[dict[str, Any]]:
 
     What a run left unanswered is not in it: sent again it would be there twice, and what the
     upstream rejects it would reject for ever.
+
+    Raises:
+        UpstreamRejected: it is so long that it need not be read.
     """
     before = Message.objects.filter(session_id=claim.session.pk, sequence__lt=claim.start)
     rows = before.filter(type__in=("user", "assistant"), unanswered=False)
+    if (rows.aggregate(size=Sum(Length("content")))["size"] or 0) > MAX_HISTORY:
+        raise UpstreamRejected(details=dict(TOO_LARGE))
     told = rows.order_by("sequence").values_list("content", flat=True)
     return [{name: body["message"][name] for name in ("role", "content")} for body in told]

@@ -17,16 +17,26 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from claudeapi.core import machine
-from claudeapi.core.errors import ConcurrencyLimitExceeded
+from claudeapi.core.errors import ConcurrencyLimitExceeded, UpstreamRejected
 from keys_app.models import ApiKey
-from sessions_app import cleanup, homes, payloads, processes, recovery, runs, switch, transcripts
+from sessions_app import (
+    cleanup,
+    homes,
+    payloads,
+    processes,
+    recovery,
+    runs,
+    switch,
+    transcripts,
+    turns,
+)
 from sessions_app import queued as queued_runs
 from sessions_app.actions import messages
 from sessions_app.actions.messages import NewMessage, send_message
 from sessions_app.actions.origins import NewSession, copy_for
 from sessions_app.actions.service import turn_switch
 from sessions_app.actions.sessions import create_session, stop_runs
-from sessions_app.models import Approval, Run, RunStatus, ServerProcess, Session
+from sessions_app.models import Approval, Message, Run, RunStatus, ServerProcess, Session
 from sessions_app.recovery import Driven
 from sessions_app.runner import runner
 from sessions_app.runs import Outcome
@@ -156,6 +166,25 @@ def test_a_runs_end_does_not_shorten_what_was_extended_meanwhile(session: Sessio
     runs.conclude(claim, Outcome(RunStatus.COMPLETED), encoder, [], [], claim.start - 1)
     session.refresh_from_db()
     assert session.expires_at == until
+
+
+def test_a_conversation_longer_than_any_upstream_takes_is_not_read(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"role": "user", "content": "x" * 1000}
+    Message.objects.create(session=session, sequence=1, type="user", content={"message": said})
+    Session.objects.update(reserved_event_id=1)
+    queued(session)
+    claim = runs.claim_next(session.id)
+    assert claim is not None
+    assert turns.turn_of(claim).history == [said]
+    monkeypatch.setattr(turns, "MAX_HISTORY", 1000)
+    with CaptureQueriesContext(connection) as made, pytest.raises(UpstreamRejected) as refusal:
+        turns.turn_of(claim)
+    assert len(made) == 1
+    assert (refusal.value.details["type"], refusal.value.details["status"]) == (
+        "request_too_large", 413,
+    )  # fmt: skip
 
 
 def test_a_session_is_removed_without_reading_what_was_said(session: Session) -> None:
