@@ -150,6 +150,21 @@ def test_an_agent_has_only_so_many_processes_and_so_much_shared_memory(
     assert seen.stdout.split() == ["2048", "1K-blocks", str(256 << 10)]
 
 
+def test_devices_can_be_used_and_no_files_be_kept_beside_them(workspaces: Workspaces) -> None:
+    """The attack: the folder of the devices is in memory, and takes half of it."""
+    folders, program = workspaces.prepare("alice", "session"), require_program("bwrap")
+    terminal = "import os; os.write(os.openpty()[1], b'a terminal')"
+    command = (
+        "head -c 9 /dev/urandom | tee /dev/null /dev/shm/file | wc -c; "
+        f'python3 -c "{terminal}" && echo done; touch /dev/file'
+    )
+
+    seen = seen_in(folders, program, "bash", "-c", command)
+
+    assert seen.stdout.split() == ["9", "done"]
+    assert "Read-only file system" in seen.stderr
+
+
 def test_a_data_folder_below_usr_is_hidden(workspaces: Workspaces) -> None:
     folders, program = workspaces.prepare("alice", "session"), require_program("bwrap")
     data = Workspaces(Path("/usr/share"))

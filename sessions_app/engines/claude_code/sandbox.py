@@ -108,6 +108,7 @@ class Bubblewrap:
             *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"),
             *("--unshare-cgroup-try", "--hostname", "agent"),
             *("--proc", "/proc", "--dev", "/dev", "--size", _SHARED, "--tmpfs", "/dev/shm"),
+            *("--remount-ro", "/dev"),  # else half of the machine's memory could be filled there
             *self._system(),
             *("--bind", str(folders.temp), "/tmp"),
             *("--ro-bind", str(cli), CLI_INSIDE),
