@@ -309,11 +309,13 @@ async def test_a_change_while_a_message_waits_holds_for_it(
     await saying
 
 
+@pytest.mark.parametrize("waits_for", ["room", "its turn"])
 async def test_what_is_spent_while_a_message_waits_is_not_left_for_it(
-    make_engine: MakeEngine, upstream: Upstream
+    make_engine: MakeEngine, upstream: Upstream, waits_for: str
 ) -> None:
     engine = make_engine(max_live=1)
-    alice, other = Session(engine, upstream), Session(engine, upstream)
+    alice = Session(engine, upstream)
+    other = Session(engine, upstream) if waits_for == "room" else alice
     left = {"keyBudgetUsd": "0.000001"}
     saying = asyncio.create_task(alice.say("[[sim slow n=100 delay=20ms]]", **left))
     await busy(engine)

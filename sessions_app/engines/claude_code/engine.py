@@ -14,7 +14,7 @@ from claudeapi.core.errors import Unavailable
 from sessions_app.engines.base import Host, Turn
 from sessions_app.engines.claude_code import store
 from sessions_app.engines.claude_code.actor import Actor, Surroundings
-from sessions_app.engines.claude_code.options import Setup, check_mode, setup_of
+from sessions_app.engines.claude_code.options import Setup, check_mode, key_left, setup_of
 from sessions_app.engines.claude_code.pool import PATIENCE, Pool
 from sessions_app.engines.claude_code.probe import find_cli
 from sessions_app.engines.claude_code.quota import Quota
@@ -75,6 +75,8 @@ class ClaudeCodeEngine:
 
     async def run(self, turn: Turn, host: Host) -> AsyncGenerator[EngineEvent, None]:
         """Answer one turn; see `Engine.run`."""
+        # Before any wait: what others spend meanwhile counts.
+        purse = self._relay.purse(turn.key_id, key_left(turn))
         setup = setup_of(turn, closed=(await self._chosen()).closed)
         async with self._pool.seat(turn.claude_session_id):
             if self._pool.get(setup.conversation) is None:
@@ -82,8 +84,6 @@ class ClaudeCodeEngine:
             self._quota.check(turn)
             if turn.config.get("moved"):
                 await self._pool.release(setup.conversation)  # it has missed messages
-            # Before the wait: what others spend meanwhile counts.
-            purse = self._relay.purse(turn.key_id, setup.key_left)
             changes = self._changes[turn.session_id] = {}
             try:
                 actor = await self._actor_unless_cancelled(turn, setup, host)

@@ -57,7 +57,6 @@ class Setup:
         conversation: Claude Code's session id; sessions may carry on one after the other.
         budget: US dollars that the whole session may cost; None for no bound.
         left: US dollars that this run may cost by the session's budget; None for no bound.
-        key_left: what is left of the key's budgets.
         models: patterns of the models that the key allows; none allow all.
         tools: all that the agent may have; empty is Claude Code's own choice.
         cwd: the folder inside a root to work in; empty for one of the key's own.
@@ -77,7 +76,6 @@ class Setup:
     disallowed_tools: tuple[str, ...]
     budget: Decimal | None
     left: Decimal | None
-    key_left: Decimal | None
     typed_commands: bool
     cwd: str
     workspace: str
@@ -93,9 +91,7 @@ class Setup:
         return self._fixed() == other._fixed()
 
     def _fixed(self) -> Setup:
-        return replace(
-            self, model="", permission_mode="default", left=None, key_left=None, models=()
-        )
+        return replace(self, model="", permission_mode="default", left=None, models=())
 
 
 def setup_of(turn: Turn, *, closed: bool) -> Setup:
@@ -129,7 +125,6 @@ def setup_of(turn: Turn, *, closed: bool) -> Setup:
         disallowed_tools=checked_rules(config.get("disallowedTools"), "disallowedTools"),
         budget=budget,
         left=left,
-        key_left=_budget(config, "keyBudgetUsd"),
         models=tuple(config.get("models") or ()),
         typed_commands=bool(config.get("allowSlashCommands")),
         cwd=config.get("cwd") or "",
@@ -137,6 +132,15 @@ def setup_of(turn: Turn, *, closed: bool) -> Setup:
         tools=checked_rules(config.get("tools"), "tools"),
         granted=grants_of(map(PermissionUpdate.from_dict, config.get("granted") or ())),
     )
+
+
+def key_left(turn: Turn) -> Decimal | None:
+    """What was left of the key's budgets when the turn was claimed; None for no bound.
+
+    Raises:
+        InvalidRequest: it is no amount.
+    """
+    return _budget(turn.config, "keyBudgetUsd")
 
 
 def check_mode(mode: Any, *, closed: bool) -> None:
