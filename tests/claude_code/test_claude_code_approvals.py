@@ -200,6 +200,31 @@ async def test_the_mode_of_a_live_session_can_be_changed(alice: Session) -> None
     assert alice.engine.live_sessions() == pids
 
 
+@pytest.mark.parametrize("begun_in", ["default", "plan"])
+async def test_no_rule_lets_a_tool_pass_unasked_in_plan_mode_that_was_set_in_mid_run(
+    alice: Session, begun_in: str
+) -> None:
+    async def plan(question: Question) -> Decision:
+        if question.tool_name == "Write":
+            await alice.engine.configure(alice.session_id, permission_mode="plan")
+        return Decision(allow=question.tool_name in ("ExitPlanMode", "Write"))
+
+    host, begin = TestHost(plan), tool("ExitPlanMode", plan="1. Touch.")
+    alice.config = {"permissionMode": begun_in, "allowedTools": ["Bash(touch *)"]}
+    calls = write(alice, "a.txt") + bash("touch b.txt")
+
+    told = await alice.say(begin + calls if begun_in == "plan" else calls, host)
+    alice.config["permissionMode"] = "plan"
+    after = await alice.say(bash("touch c.txt"), host)
+
+    notes = [note for note in told.of("system", "status") if "permissionMode" in note]
+    modes = [begun_in, *(note["permissionMode"] for note in notes)]
+    assert modes[-1] == "default", "it cannot take its rules back, and says no other mode"
+    assert after.of("system", "init")[0]["permissionMode"] == "plan"
+    assert host.asked[-1].input["command"] == "touch c.txt"
+    assert alice.files() == ["a.txt", "b.txt"]
+
+
 async def test_dont_ask_denies_what_was_not_allowed_before(alice: Session) -> None:
     host = TestHost()
     alice.config = {"permissionMode": "dontAsk", "allowedTools": ["Bash(touch a.txt)"]}

@@ -290,6 +290,23 @@ async def test_a_message_that_has_waited_too_long_fails(
     assert (await saying).finished.status == "cancelled"
 
 
+async def test_rules_that_must_not_hold_in_plan_mode_keep_a_message_that_waits_from_it(
+    crowded: tuple[Session, Session],
+) -> None:
+    (alice, bob), host = crowded, TestHost()
+    bob.config = {"allowedTools": ["Bash(touch *)"]}
+    saying = at_work(alice, host)
+    await busy(alice.engine)
+    waiting = asyncio.create_task(bob.say(bash("touch a.txt")))
+    await until(lambda: bob.session_id in bob.engine._waiting)
+
+    await bob.engine.configure(bob.session_id, permission_mode="plan")
+    host.cancelled.set()
+
+    assert [note["permissionMode"] for note in (await waiting).of("system", "init")] == ["default"]
+    await saying
+
+
 async def test_a_change_while_a_message_waits_holds_for_it(
     crowded: tuple[Session, Session],
 ) -> None:
@@ -298,7 +315,7 @@ async def test_a_change_while_a_message_waits_holds_for_it(
     saying = at_work(alice, host)
     await busy(alice.engine)
     waiting = asyncio.create_task(bob.say(bash("touch a.txt"), bobs))
-    await until(lambda: bob.session_id in bob.engine._changes)
+    await until(lambda: bob.session_id in bob.engine._waiting)
 
     await bob.engine.configure(bob.session_id, model="claude-haiku-4-5", permission_mode="default")
     host.cancelled.set()

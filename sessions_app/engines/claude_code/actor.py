@@ -95,6 +95,11 @@ class Actor:
         return self._run is not None
 
     @property
+    def turn(self) -> Turn | None:
+        """What it answers just now."""
+        return self._run.turn if self._run else None
+
+    @property
     def session_id(self) -> str:
         """Whose process it is."""
         return self._setup.session_id

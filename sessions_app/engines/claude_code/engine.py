@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,13 @@ from claudeapi.core.errors import Unavailable
 from sessions_app.engines.base import Host, Turn
 from sessions_app.engines.claude_code import store
 from sessions_app.engines.claude_code.actor import Actor, Surroundings
-from sessions_app.engines.claude_code.options import Setup, check_mode, key_left, setup_of
+from sessions_app.engines.claude_code.options import (
+    Setup,
+    can_switch,
+    check_mode,
+    key_left,
+    setup_of,
+)
 from sessions_app.engines.claude_code.pool import PATIENCE, Pool
 from sessions_app.engines.claude_code.probe import find_cli
 from sessions_app.engines.claude_code.quota import Quota
@@ -22,6 +28,14 @@ from sessions_app.engines.claude_code.relay import Relay
 from sessions_app.engines.claude_code.sandbox import Sandbox, SandboxMode, choose
 from sessions_app.engines.claude_code.workspaces import Folders, Workspaces
 from sessions_app.engines.events import EngineEvent, Finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A turn that waits for its process, and what of it was changed meanwhile."""
+
+    turn: Turn
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 class ClaudeCodeEngine:
@@ -71,7 +85,7 @@ class ClaudeCodeEngine:
         self._quota = Quota(self.workspaces, quota, quota_seconds)
         self._relay = Relay()
         self._pool = Pool(max_live=max_live, idle_seconds=idle_seconds, patience=patience)
-        self._changes: dict[str, dict[str, Any]] = {}
+        self._waiting: dict[str, _Waiting] = {}
 
     async def run(self, turn: Turn, host: Host) -> AsyncGenerator[EngineEvent, None]:
         """Answer one turn; see `Engine.run`."""
@@ -84,12 +98,12 @@ class ClaudeCodeEngine:
             self._quota.check(turn)
             if turn.config.get("moved"):
                 await self._pool.release(setup.conversation)  # it has missed messages
-            changes = self._changes[turn.session_id] = {}
+            waiting = self._waiting[turn.session_id] = _Waiting(turn)
             try:
                 actor = await self._actor_unless_cancelled(turn, setup, host)
             finally:
-                del self._changes[turn.session_id]
-            setup = replace(setup, **changes)
+                del self._waiting[turn.session_id]
+            setup = replace(setup, **waiting.changes)
             if actor is None or host.cancelled.is_set():
                 yield Finished("cancelled")
                 return
@@ -162,19 +176,23 @@ class ClaudeCodeEngine:
         """Change the run in progress; see `Engine.configure`.
 
         One that waits for its process begins with the change. Where there is none, nothing need
-        be done: each turn brings its model and mode. A process cannot be switched to or from
-        `bypassPermissions`: the next message starts another.
+        be done: each turn brings its model and mode. So it does for a mode that a live process
+        cannot be switched to, see `can_switch`: the next message starts another.
         """
         if permission_mode is not None:
             check_mode(permission_mode, closed=(await self._chosen()).closed)
-        if permission_mode == "bypassPermissions":
-            permission_mode = None
-        if (changes := self._changes.get(session_id)) is not None:
-            wanted = {"model": model, "permission_mode": permission_mode}
-            changes.update((name, value) for name, value in wanted.items() if value is not None)
+        waiting, actor = self._waiting.get(session_id), self._live(session_id)
+        turn = waiting.turn if waiting else actor.turn if actor else None
+        if turn is None:
             return
-        actor = self._live(session_id)
-        if actor is not None and actor.busy:
+        if permission_mode is not None and not can_switch(turn, permission_mode):
+            permission_mode = None
+        if waiting is not None:
+            wanted = {"model": model, "permission_mode": permission_mode}
+            waiting.changes.update(
+                (name, value) for name, value in wanted.items() if value is not None
+            )
+        elif actor is not None:
             await actor.switch(model=model, permission_mode=permission_mode)
 
     async def release(self, session_id: str) -> None:

@@ -143,6 +143,17 @@ def key_left(turn: Turn) -> Decimal | None:
     return _budget(turn.config, "keyBudgetUsd")
 
 
+def can_switch(turn: Turn, mode: str) -> bool:
+    """Whether the process that answers a turn can be switched to a mode.
+
+    There is no way to `bypassPermissions`. In mode `plan` no `allowedTools` may hold, and a process
+    keeps those that it began with or got with a plan.
+    """
+    if mode == "plan":
+        return not turn.config.get("allowedTools")
+    return mode != "bypassPermissions"
+
+
 def check_mode(mode: Any, *, closed: bool) -> None:
     """Refuse a permission mode that does not exist, or that needs a sandbox."""
     if mode not in MODES:

@@ -57,11 +57,15 @@ class Link:
 
 
 class Run:
-    """Drives one turn on one agent. `take` is called with what the agent says meanwhile."""
+    """Drives one turn on one agent. `take` is called with what the agent says meanwhile.
+
+    Attributes:
+        turn: the turn.
+    """
 
     def __init__(self, link: Link, turn: Turn, host: Host) -> None:
         self._link = link
-        self._turn = turn
+        self.turn = turn
         self._host = host
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
         self._ledger = Ledger()
@@ -126,7 +130,7 @@ class Run:
     ) -> PermissionResultAllow | PermissionResultDeny:
         """Let the host answer for a tool call; a failure to ask is a no."""
         called_with = self._tools.get(context.tool_use_id or "", {})
-        modes = self._turn.config.get("permissionModes") or ()
+        modes = self.turn.config.get("permissionModes") or ()
         question = question_of(name, tool_input, context, called_with, modes)
         self._asking += 1
         try:
@@ -135,7 +139,7 @@ class Run:
             return PermissionResultDeny(message=error.message)
         finally:
             self._asking -= 1
-        rules = self._turn.config.get("allowedTools") or ()
+        rules = self.turn.config.get("allowedTools") or ()
         return answer_of(question, decision, modes, rules)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
@@ -169,12 +173,12 @@ class Run:
     async def _send(self) -> None:
         message: dict[str, Any] = {
             "type": "user",
-            "message": {"role": "user", "content": list(self._turn.prompt)},
+            "message": {"role": "user", "content": list(self.turn.prompt)},
             "parent_tool_use_id": None,
-            "session_id": self._turn.claude_session_id,
+            "session_id": self.turn.claude_session_id,
             "uuid": self._message_id,
         }
-        if _has_forbidden_command(self._turn.prompt):
+        if _has_forbidden_command(self.turn.prompt):
             message["client_composed"] = True
 
         async def one() -> AsyncIterator[dict[str, Any]]:
@@ -204,7 +208,7 @@ class Run:
         """Seconds of silence that are all right just now."""
         if self._asking or self._tools:
             return TOOL_PATIENCE
-        return self._turn.upstream.idle_timeout + _GRACE
+        return self.turn.upstream.idle_timeout + _GRACE
 
     def _on_stall(self) -> None:
         self._stalled = True
