@@ -61,8 +61,12 @@ class Approval(models.Model):
 
     @property
     def has_changed_input(self) -> bool:
-        """Whether it was allowed with another input than the agent's own; answers are none."""
-        is_other = self.updated_input is not None and self.updated_input != self.input
+        """Whether it was allowed with another input than the agent's own."""
+        return self.replaced_by(self.updated_input)
+
+    def replaced_by(self, updated_input: dict[str, Any] | None) -> bool:
+        """Whether this is another input than the agent's own; answers to a question are none."""
+        is_other = updated_input is not None and updated_input != self.input
         return is_other and self.tool_name != "AskUserQuestion"
 
     def settle(self, status: str, **fields: Any) -> bool:

@@ -89,11 +89,27 @@ def test_pages_hold_every_approval_once_also_those_of_the_same_moment(
 
 def test_an_answer_counts_once(alice: Caller, ask: Ask) -> None:
     path = ask()
-    answer = {"decision": "allow", "scope": "session", "updatedInput": {"command": "pwd"}}
+    answer = {"decision": "allow", "scope": "once", "updatedInput": {"command": "pwd"}}
     shown = ok(alice.post(path, answer))
-    assert (shown["status"], shown["scope"]) == ("allowed", "session")
+    assert (shown["status"], shown["scope"]) == ("allowed", "once")
     assert shown["updatedInput"] == {"command": "pwd"}
     refused(alice.post(path, {"decision": "deny"}), 409, "APPROVAL_RESOLVED")
+
+
+def test_a_yes_for_the_session_is_one_for_what_was_asked(alice: Caller, ask: Ask) -> None:
+    path, answer = ask(), {"decision": "allow", "scope": "session"}
+    assert wrong_fields(alice.post(path, {**answer, "updatedInput": {"command": "pwd"}})) == {
+        "scope"
+    }
+    shown = ok(alice.post(path, {**answer, "updatedInput": {"command": "ls"}}))
+    assert (shown["status"], shown["scope"]) == ("allowed", "session")
+
+
+def test_an_answer_to_a_question_is_no_other_input(alice: Caller, ask: Ask) -> None:
+    path = ask(tool_name="AskUserQuestion", input={"questions": [{"question": "Which?"}]})
+    answers = {"updatedInput": {"answers": {"Which?": "This."}}}
+    shown = ok(alice.post(path, {"decision": "allow", "scope": "session", **answers}))
+    assert (shown["status"], shown["scope"]) == ("allowed", "session")
 
 
 def test_a_repeated_answer_with_its_key_is_given_again(alice: Caller, ask: Ask) -> None:
