@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,8 +10,6 @@ from uuid import UUID, uuid4
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Q
 
 from claudeapi.conf import options
 from keys_app import budgets, policy
@@ -153,42 +149,6 @@ def check_rules(config: dict[str, Any]) -> None:
     rules = import_module("sessions_app.engines.claude_code.rules")
     for name in ("allowedTools", "disallowedTools"):
         rules.checked_rules(config.get(name), name)
-
-
-def forget(session: Session) -> None:
-    """Remove a session's folders and, where no other session carries it on, its transcript."""
-    _forget_folders(session)
-    shared = Session.objects.filter(claude_session_id=session.claude_session_id)
-    if not shared.exclude(pk=session.pk).exists():
-        transcripts.delete(session.claude_session_id)
-
-
-def _forget_folders(session: Session) -> None:
-    """Remove what no other session works in: one may carry on in the folder of another.
-
-    It takes as long as it takes, so it is done after the transaction.
-    """
-    places, key = workspaces(), str(session.key_id)
-    others = Session.objects.filter(key_id=session.key_id).exclude(pk=session.pk)
-    for begun_by in {str(session.pk), workspace_of(session).partition("/")[0]} - {""}:
-        inside = Q(config__workspace=begun_by) | Q(config__workspace__startswith=f"{begun_by}/")
-        if not others.filter(inside | Q(pk=begun_by)).exists():
-            transaction.on_commit(partial(places.remove_work, key, begun_by))
-    transaction.on_commit(partial(places.remove_agent, str(session.pk)))
-
-
-def sweep() -> None:
-    """Remove what agents have left on this machine whose sessions another has removed."""
-    places = workspaces()
-    left = set(_ids(places.agents()))
-    for gone in left - set(Session.objects.filter(pk__in=left).values_list("pk", flat=True)):
-        places.remove_agent(str(gone))
-
-
-def _ids(names: Iterable[str]) -> Iterator[UUID]:
-    for name in names:
-        with suppress(ValueError):
-            yield UUID(name)
 
 
 def branch_transcript(

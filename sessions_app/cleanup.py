@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from claudeapi.conf import options
-from sessions_app import agents, idempotency, runstats
+from sessions_app import agents, idempotency, remains, runstats
 from sessions_app.actions.sessions import close_session
 from sessions_app.models import (
     Approval,
@@ -98,9 +98,9 @@ def remove(session: Session) -> bool:
         # Not with their prompts and replies: rows that others refer to are read to be removed.
         while Run.objects.filter(pk__in=_some_runs(session)).only("pk").delete()[0]:
             pass
+        if session.engine == agents.CLAUDE_CODE:
+            remains.forget(session)
         Session.objects.filter(pk=session.pk).only("pk").delete()
-    if session.engine == agents.CLAUDE_CODE:
-        agents.forget(session)  # after the commit: folders don't come back with a rollback
     return True
 
 

@@ -24,6 +24,7 @@ from sessions_app import (
     processes,
     queued,
     recovery,
+    remains,
     stats,
     switch,
 )
@@ -129,7 +130,7 @@ async def _clean_up() -> None:
 
 
 async def _sweep() -> None:
-    await in_db(agents.sweep)
+    await in_db(remains.sweep)
 
 
 def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 
 from claudeapi.core.database import in_db, waiting_out
-from sessions_app.models import Transcript, TranscriptEntry
+from sessions_app.models import Session, Transcript, TranscriptEntry
 
 Entry = dict[str, Any]
 
@@ -128,3 +128,9 @@ def delete(conversation: str, subpath: str | None = None) -> None:
     with transaction.atomic():
         Transcript.objects.filter(conversation=conversation).delete()  # nobody adds to it now
         rows.delete()
+
+
+def of_no_session() -> list[str]:
+    """The conversations that no session has any more."""
+    has_one = Exists(Session.objects.filter(claude_session_id=OuterRef("conversation")))
+    return list(Transcript.objects.filter(~has_one).values_list("conversation", flat=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +17,9 @@ from django.test import Client
 
 from claudeapi.conf import options
 from keys_app.models import ApiKey
-from sessions_app import agents, cleanup, copying
+from sessions_app import agents, cleanup, copying, remains, transcripts
 from sessions_app.engines.claude_code.workspaces import Workspaces
-from sessions_app.models import Session
+from sessions_app.models import Session, Transcript, TranscriptEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -258,12 +259,12 @@ def ended(alice: Alice) -> Session:
 
 def test_what_another_machine_has_removed_is_swept_here(ended: Session, tmp_path: Path) -> None:
     folder = tmp_path / "agents" / str(ended.pk)
-    agents.sweep()
+    remains.sweep()
     assert folder.exists()
     (tmp_path / "agents" / "something-else").mkdir()
 
     Session.objects.all().delete()
-    agents.sweep()
+    remains.sweep()
 
     assert [path.name for path in folder.parent.iterdir()] == ["something-else"]
 
@@ -284,3 +285,88 @@ def test_folders_are_removed_after_the_transaction(
 
     assert waited == [False]
     assert not agents.workspaces().private(str(ended.key_id), str(ended.pk)).exists()
+
+
+@pytest.fixture
+def a_day_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remains, "ABANDONED_AFTER", timedelta(0))
+
+
+def carried_on(session: Session) -> Session:
+    """Another session on its conversation and in its folder."""
+    return Session.objects.create(
+        key=session.key,
+        engine="claude-code",
+        claude_session_id=session.claude_session_id,
+        config={"workspace": f"{session.pk}/sub"},
+        timeout_ms=1,
+        expires_at=session.expires_at,
+    )
+
+
+@pytest.mark.usefixtures("a_day_later")
+def test_a_server_that_dies_as_it_removes_a_session_leaves_nothing_for_good(
+    ended: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    transcripts.append(ended.claude_session_id, "", [{"type": "user"}])
+    folder = folder_of(ended)
+
+    def killed(*args: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Workspaces, "remove_work", killed)
+        with pytest.raises(SystemExit):
+            cleanup.remove(ended)
+    assert (Session.objects.count(), Transcript.objects.count()) == (0, 0)
+    assert TranscriptEntry.objects.count() == 0
+    assert folder.exists()
+
+    remains.sweep()
+
+    assert not folder.exists()
+    assert list((tmp_path / "agents").iterdir()) == []
+
+
+@pytest.mark.usefixtures("a_day_later")
+def test_what_a_session_carries_on_is_kept_until_it_goes_too(ended: Session) -> None:
+    transcripts.append(ended.claude_session_id, "", [{"type": "user"}])
+    folder, heir = folder_of(ended), carried_on(ended)
+
+    cleanup.remove(ended)
+    remains.sweep()
+
+    assert folder.exists()
+    assert transcripts.load(heir.claude_session_id, "") is not None
+    cleanup.remove(heir)
+    assert not folder.exists()
+    assert not Transcript.objects.exists()
+
+
+def test_a_copy_that_was_left_half_made_goes_once_it_is_old(
+    ended: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_folder = folder_of(ended).parent
+    strangers = key_folder.parent / str(uuid4()) / str(uuid4())
+    copy, named = key_folder / str(uuid4()), key_folder / "something-else"
+    for folder in (copy, strangers, named):
+        folder.mkdir(parents=True)
+
+    remains.sweep()
+    assert copy.exists(), "its session may be about to be made"
+
+    monkeypatch.setattr(remains, "ABANDONED_AFTER", timedelta(0))
+    remains.sweep()
+    assert {folder.name for folder in key_folder.iterdir()} == {str(ended.pk), "something-else"}
+    assert strangers.exists(), "its key is in another database"
+
+
+def test_a_transcript_of_no_session_is_swept(alice: Alice) -> None:
+    session = alice.session()
+    for conversation in (session.claude_session_id, "nobody's"):
+        transcripts.append(conversation, "", [{"type": "user"}])
+
+    remains.sweep()
+
+    assert [row.conversation for row in Transcript.objects.all()] == [session.claude_session_id]
+    assert TranscriptEntry.objects.count() == 1

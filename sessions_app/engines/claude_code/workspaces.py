@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from claudeapi.core import beneath, trees
@@ -242,6 +244,18 @@ class Workspaces:
         """The ids of the sessions whose agents have left files on this machine."""
         return os.listdir(self._agents) if self._agents.is_dir() else []
 
+    def keys(self) -> list[str]:
+        """The ids of the keys whose sessions have working folders."""
+        return os.listdir(self._works) if self._works.is_dir() else []
+
+    def works(self, key_id: str, before: datetime) -> list[str]:
+        """The names of a key's working folders whose own entries have not changed since a moment.
+
+        That time is one that no agent can set.
+        """
+        folder = self._of_key(key_id)
+        return [name for name in os.listdir(folder) if _changed(folder / name) < before.timestamp()]
+
     def _of_key(self, key_id: str) -> Path:
         return self._works / _plain(key_id)
 
@@ -283,6 +297,13 @@ def _remove(folder: Path) -> None:
         trees.remove(folder)
     except OSError:
         log.exception("claude_code.folder_not_removed", extra={"folder": str(folder)})
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.lstat().st_ctime
+    except FileNotFoundError:
+        return math.inf  # somebody else has removed it
 
 
 def _touch(one: Path, other: Path) -> bool:
