@@ -9,7 +9,7 @@ a process died becomes a `gap`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -80,6 +80,17 @@ def read(session_id: UUID, after: int, limit: int = 500) -> list[Event]:
                     return found[:limit]
         if len(rows) < 4:
             return found
+
+
+def of_run(session_id: UUID, run_id: UUID, name: str, after: int) -> Iterator[Event]:
+    """The events of one name that a run has written after a number."""
+    mark = b" %b %b " % (name.encode(), run_id.hex.encode())
+    rows = EventChunk.objects.filter(session_id=session_id, last__gt=after).order_by("last")
+    for payload in rows.values_list("payload", flat=True).iterator(chunk_size=16):
+        if mark in bytes(payload):  # most chunks are deltas: they need not be taken apart
+            for event in decode(payload):
+                if (event.name, event.run_id) == (name, run_id.hex):
+                    yield event
 
 
 def split_chunks(events: Sequence[Event]) -> Iterable[Sequence[Event]]:

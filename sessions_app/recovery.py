@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+import orjson
 from django.db import transaction
 from django.utils import timezone
 
@@ -92,17 +93,26 @@ def _lose(run: Run) -> Event | None:
         claim = Claim(run, session, start, start)
         told = [
             encoder.approval(number, row)
-            for number, row in enumerate(_cancelled_approvals(run.id), start=start)
+            for number, row in enumerate(_untold_approvals(run), start=start)
         ]
         end = conclude(claim, outcome, encoder, told, [], start - 1 + len(told))
         transaction.on_commit(partial(metrics.count_run, run, session.engine))
         return end
 
 
-def _cancelled_approvals(run_id: UUID) -> list[Approval]:
-    """The run's open approvals, which nobody can answer any more."""
-    rows = list(Approval.objects.filter(run_id=run_id, status=ApprovalStatus.PENDING))
-    for row in rows:
-        row.settle(ApprovalStatus.CANCELLED, message="The run was lost.")
+def _untold_approvals(run: Run) -> list[Approval]:
+    """The run's approvals of which the log has no outcome: its agent has heard none either.
+
+    What was answered by another process may be among them. Now nothing of it is allowed.
+    """
+    rows = {str(row.pk): row for row in Approval.objects.filter(run=run).order_by("created_at")}
+    if not rows:
+        return []
+    for event in eventlog.of_run(run.session_id, run.id, "approval", run.first_event_id - 1):
+        told = orjson.loads(event.data)
+        if told["status"] != ApprovalStatus.PENDING:
+            rows.pop(told["approvalId"], None)
+    for row in rows.values():
+        row.call_off("The run was lost.")
         row.refresh_from_db()
-    return rows
+    return list(rows.values())

@@ -75,3 +75,15 @@ class Approval(models.Model):
             status=status, decided_at=timezone.now(), **fields
         )
         return won == 1
+
+    def call_off(self, message: str) -> None:
+        """Cancel it, unless it was denied or has expired: a yes too, which no agent has heard."""
+        unheard = (ApprovalStatus.PENDING, ApprovalStatus.ALLOWED)
+        Approval.objects.filter(pk=self.pk, status__in=unheard).update(
+            status=ApprovalStatus.CANCELLED,
+            scope="",
+            updated_input=None,
+            message=message,
+            decided_by="",
+            decided_at=timezone.now(),
+        )

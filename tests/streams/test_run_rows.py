@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
@@ -21,6 +22,7 @@ from claudeapi.core.errors import ConcurrencyLimitExceeded, UpstreamRejected
 from keys_app.models import ApiKey
 from sessions_app import (
     cleanup,
+    eventlog,
     homes,
     payloads,
     processes,
@@ -32,6 +34,7 @@ from sessions_app import (
 )
 from sessions_app import queued as queued_runs
 from sessions_app.actions import messages
+from sessions_app.actions.approvals import decide
 from sessions_app.actions.messages import NewMessage, send_message
 from sessions_app.actions.origins import NewSession, copy_for
 from sessions_app.actions.service import turn_switch
@@ -225,6 +228,44 @@ def test_a_process_that_signs_in_while_we_look_keeps_its_run(session: Session) -
     assert run.status == RunStatus.RUNNING
     ServerProcess.objects.filter(pk=there).delete()
     assert [lost for lost, _ in recovery.recover()[0]] == [session.id]
+
+
+def told_of(session: Session) -> list[tuple[str, str]]:
+    """The tools and states that the log's approval events tell of."""
+    said = [event for event in eventlog.read(session.id, 0) if event.name == "approval"]
+    return [(body["toolName"], body["status"]) for body in (orjson.loads(one.data) for one in said)]
+
+
+def test_a_yes_that_the_agent_has_not_heard_when_its_process_dies_is_none(
+    session: Session,
+) -> None:
+    run = queued(session)
+    claim = runs.claim_next(session.id)
+    assert claim is not None
+    encoder = payloads.Encoder(session.id, run.id, "")
+    later = timezone.now() + timedelta(hours=1)
+    rows = [
+        Approval.objects.create(session=session, run=run, tool_name=name, expires_at=later)
+        for name in ("heard", "unheard", "refused", "waiting")
+    ]
+    heard, unheard, refused, _ = rows
+    events = [encoder.approval(number, row) for number, row in enumerate(rows, claim.start)]
+    for row in (heard, unheard):
+        decide(row, allow=True, scope="session", decided_by="Alice")
+    decide(refused, allow=False, decided_by="Alice")
+    events.append(encoder.approval(claim.start + 4, heard))
+    eventlog.flush(session.id, run.id, events, [], claim.limit)
+
+    Run.objects.update(owner=a_process(machine=machine.IDENTITY))
+    recovery.recover()
+
+    assert told_of(session)[5:] == [
+        ("unheard", "cancelled"), ("refused", "denied"), ("waiting", "cancelled"),
+    ]  # fmt: skip
+    unheard.refresh_from_db()
+    assert (unheard.scope, unheard.message) == ("", "The run was lost.")
+    last = eventlog.read(session.id, 0)[-1]
+    assert (last.name, b"RUN_LOST" in last.data) == ("error", True)
 
 
 def an_agent(key: ApiKey, **fields: Any) -> Session:
