@@ -6,7 +6,7 @@ beside it, and what is too long to show is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from console.approvals import grants
 from console.approvals.questions import Asked, are_shown_whole, questions_of
 from console.reading import diffs, files, markdown
 from console.reading.names import prompt_of
+from console.reading.room import Room
 from console.reading.text import SHOWN_CHARACTERS, bounded, code, headline, line, pretty, prose
 from sessions_app import agents
 from sessions_app.models import Approval, ApprovalStatus
@@ -86,15 +87,24 @@ class Card:
         return is_call and len(self.given) <= CHANGEABLE_CHARACTERS
 
 
-def card(row: Approval) -> Card:
+def cards(rows: Iterable[Approval]) -> list[Card]:
+    """The cards of one page."""
+    room = Room()
+    return [card(row, room) for row in rows]
+
+
+def card(row: Approval, room: Room | None = None) -> Card:
     """The card of an approval; its session and key must be loaded.
 
     One that cannot be read is shown as it is: it must not take others' cards with it.
+
+    Args:
+        room: what its page has left; None: the card has a page's room for itself.
     """
     plain = Card(row, "other", pretty(row.input), _seconds_left(row))
     given: dict[str, Any] = row.input if isinstance(row.input, dict) else {}
     try:
-        view, shown = _view(row, given)
+        view, shown = _view(row, given, room or Room())
         found = replace(plain, **view, grants=grants.in_words(row.suggestions, given))
         found = replace(
             found, reason=_reason(row, given), prompt=prompt_of(row.run), folder=_folder(row)
@@ -133,10 +143,10 @@ def _folder(row: Approval) -> str:
     return "" if not name or name == str(row.session_id) else f"workspace {line(name, 80)}"
 
 
-def _view(row: Approval, given: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+def _view(row: Approval, given: dict[str, Any], room: Room) -> tuple[dict[str, Any], set[str]]:
     """The fields of a card in the tool's own terms, and the names of what they tell."""
     make = _VIEWS.get(row.tool_name)
-    found = make(row, given) if make else None
+    found = make(row, given, room) if make else None
     view, shown = found or ({"kind": "other"}, set())
     return {"headline": headline(_relative(row, given)), **view}, shown
 
@@ -144,7 +154,7 @@ def _view(row: Approval, given: dict[str, Any]) -> tuple[dict[str, Any], set[str
 View = tuple[dict[str, Any], set[str]]
 
 
-def _command(row: Approval, given: dict[str, Any]) -> View | None:
+def _command(row: Approval, given: dict[str, Any], room: Room) -> View | None:
     if not isinstance(given.get("command"), str):
         return None
     view = {"kind": "command", "command": code(given["command"])}
@@ -154,26 +164,26 @@ def _command(row: Approval, given: dict[str, Any]) -> View | None:
     return {**view, "description": line(told)}, {"command", "description"}
 
 
-def _edit(row: Approval, given: dict[str, Any]) -> View | None:
-    found = diffs.of_call(row.tool_name, _relative(row, given), _present(row, given))
+def _edit(row: Approval, given: dict[str, Any], room: Room) -> View | None:
+    found = diffs.of_call(row.tool_name, _relative(row, given), _present(row, given), room)
     if not found:
         return None
     return {"kind": "edit", "diffs": found}, diffs.fields_shown(row.tool_name, given)
 
 
-def _questions(row: Approval, given: dict[str, Any]) -> View | None:
+def _questions(row: Approval, given: dict[str, Any], room: Room) -> View | None:
     found = questions_of(given)
     shown = {"questions"} if are_shown_whole(given) else set()
     return ({"kind": "question", "questions": found}, shown) if found else None
 
 
-def _plan(row: Approval, given: dict[str, Any]) -> View | None:
+def _plan(row: Approval, given: dict[str, Any], room: Room) -> View | None:
     if not isinstance(given.get("plan"), str):
         return None
-    return {"kind": "plan", "plan": markdown.render(given["plan"])}, {"plan"}
+    return {"kind": "plan", "plan": markdown.render(given["plan"], room)}, {"plan"}
 
 
-_VIEWS: dict[str, Callable[[Approval, dict[str, Any]], View | None]] = {
+_VIEWS: dict[str, Callable[[Approval, dict[str, Any], Room], View | None]] = {
     "Bash": _command,
     "AskUserQuestion": _questions,
     "ExitPlanMode": _plan,

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from claudeapi.core import errors
 from console import roles
 from console.approvals import listing
-from console.approvals.cards import Card, card
+from console.approvals.cards import Card, card, cards
 from console.approvals.feed import SHOWN, pending
 from console.approvals.forms import Answer, NotAnAnswer, answer
 from console.approvals.record import BY
@@ -27,15 +27,15 @@ from sessions_app.models import Approval, ApprovalStatus
 @roles.needs(roles.VIEW_SESSIONS)
 def inbox(request: HttpRequest) -> HttpResponse:
     """Everything that waits, across sessions, the most urgent first."""
-    cards = [card(row) for row in pending()[:SHOWN]]
-    return page(request, "approvals/inbox.html", "Approvals", cards=cards)
+    shown = cards(pending()[:SHOWN])
+    return page(request, "approvals/inbox.html", "Approvals", cards=shown)
 
 
 @roles.needs(roles.VIEW_SESSIONS)
 def waiting(request: HttpRequest) -> HttpResponse:
     """The cards alone, as a live page fetches them anew."""
-    cards = [card(row) for row in pending()[:SHOWN]]
-    return render(request, "console/approvals/cards.html", {"cards": cards})
+    shown = cards(pending()[:SHOWN])
+    return render(request, "console/approvals/cards.html", {"cards": shown})
 
 
 @roles.needs(roles.VIEW_SESSIONS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from console.reading.room import Room
 from console.reading.text import code
 
 MAX_CHARACTERS = 200_000
@@ -49,24 +50,31 @@ class Diff:
     left_out: int = 0
 
 
-def of_call(tool: str, given: Mapping[str, Any], present: str | None = None) -> list[Diff]:
+def of_call(
+    tool: str,
+    given: Mapping[str, Any],
+    present: str | None = None,
+    room: Room | None = None,
+) -> list[Diff]:
     """The diffs of an edit's input; none for what is not an edit, or not a well-formed one.
 
     Args:
         present: what the file of a `Write` holds now, where that can be known.
+        room: what the page has left; None: the call has a page's room for itself.
     """
+    room = room or Room()
     path = code(given.get(_path_field(tool)) or "")
     if tool == "Write" and isinstance(given.get("content"), str):
         notes = ["Replaces the whole file."] if present is not None else []
         notes += [] if given["content"] else ["The file will be empty."]
-        return [between(path, present or "", given["content"], " ".join(notes))]
+        return [between(path, present or "", given["content"], " ".join(notes), room)]
     if tool == "NotebookEdit":
         return _cell(path, given)
     if tool == "Edit":
-        return [found for found in (_edit(path, given),) if found is not None]
+        return [found for found in (_edit(path, given, room),) if found is not None]
     edits = given.get("edits")
     if tool == "MultiEdit" and isinstance(edits, list):
-        parts = [_edit(path, edit) for edit in edits[:MAX_EDITS] if isinstance(edit, dict)]
+        parts = [_edit(path, edit, room) for edit in edits[:MAX_EDITS] if isinstance(edit, dict)]
         return [found for found in parts if found is not None]
     return []
 
@@ -96,11 +104,12 @@ def _path_field(tool: str) -> str:
     return "notebook_path" if tool == "NotebookEdit" else "file_path"
 
 
-def _edit(path: str, given: Mapping[str, Any]) -> Diff | None:
+def _edit(path: str, given: Mapping[str, Any], room: Room) -> Diff | None:
     old, new = given.get("old_string"), given.get("new_string")
     if not isinstance(old, str) or not isinstance(new, str):
         return None
-    return between(path, old, new, "Every occurrence." if given.get("replace_all") else "")
+    note = "Every occurrence." if given.get("replace_all") else ""
+    return between(path, old, new, note, room)
 
 
 def _cell(path: str, given: Mapping[str, Any]) -> list[Diff]:
@@ -117,10 +126,17 @@ def _cell(path: str, given: Mapping[str, Any]) -> list[Diff]:
     return [between(path, "", source if isinstance(source, str) else "", note)]
 
 
-def between(path: str, old: str, new: str, note: str = "") -> Diff:
+def between(path: str, old: str, new: str, note: str = "", room: Room | None = None) -> Diff:
     """The diff of two texts; of two that are too long to compare, all of both."""
+    room = room or Room()
     before, after = _lines(old), _lines(new)
-    comparable = max(len(before), len(after)) <= MAX_LINES and len(old) + len(new) <= MAX_CHARACTERS
+    steps = _steps(len(before), len(after))
+    comparable = (
+        max(len(before), len(after)) <= MAX_LINES
+        and len(old) + len(new) <= MAX_CHARACTERS
+        and steps <= room.steps
+    )
+    room.steps -= steps if comparable else 0
     lines = list(_compared(before, after) if comparable else _beside(before, after))
     if comparable and not lines and old != new:
         lines = list(_beside(before, after))
@@ -133,6 +149,16 @@ def between(path: str, old: str, new: str, note: str = "") -> Diff:
 def _lines(text: str) -> list[str]:
     """The lines; a line end at the very end begins no further one."""
     return code(text).removesuffix("\n").split("\n") if text else []
+
+
+def _steps(before: int, after: int) -> int:
+    """What comparing so many lines can take: each match is looked for among all that is left.
+
+    For each line on the one side those that are like it on the other are gone through;
+    `difflib` leaves lines out that are more than one in a hundred of 200 or more.
+    """
+    alike = after if after < 200 else after // 100 + 1
+    return before * alike * min(before, after)
 
 
 def _compared(before: list[str], after: list[str]) -> Iterator[Line]:

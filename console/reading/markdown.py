@@ -14,8 +14,11 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_block.table import getLine, table
 from markdown_it.token import Token
 
+from console.reading.room import Room
 from console.reading.text import prose
 
 MAX_CHARACTERS = 60_000
@@ -25,18 +28,24 @@ MAX_LINKS = 500
 """More are shown as their texts: nobody follows them, and each takes its time."""
 
 Env = MutableMapping[str, Any]
-_OPEN, _COUNT = "cv_open_link", "cv_links"
+_OPEN, _COUNT, _ROOM = "cv_open_link", "cv_links", "cv_room"
 
 _SCHEMES = ("http", "https", "mailto")
 
 
-def render(text: str) -> SafeString:
-    """Markdown as HTML; what is longer than `MAX_CHARACTERS` as plain text."""
+def render(text: str, room: Room | None = None) -> SafeString:
+    """Markdown as HTML; what is longer than `MAX_CHARACTERS`, or finds no room, as plain text.
+
+    Args:
+        room: what the page has left; None: the text has a page's room for itself.
+    """
     shown = prose(text)
-    if len(shown) > MAX_CHARACTERS:
+    room = room or Room()
+    if len(shown) > min(MAX_CHARACTERS, room.characters):
         return mark_safe(f'<pre class="cv-plain">{escape(shown)}</pre>')
+    room.characters -= len(shown)
     # Safe by construction: every rule of the renderer escapes what it was given.
-    return mark_safe(str(_PARSER.render(shown)))
+    return mark_safe(str(_PARSER.render(shown, {_ROOM: room})))
 
 
 def is_linkable(url: str) -> bool:
@@ -125,10 +134,27 @@ def _closed(url: str, told: str) -> str:
     return f'</a> <span class="cv-host">({escape(host)})</span>'
 
 
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A table as far as there is room; the lines beyond it stay a paragraph."""
+    if not table(state, start, end, True):
+        return False
+    room: Room = state.env[_ROOM]
+    # The line below the head is exact: none of its cells may be empty.
+    columns = len(getLine(state, start + 1).strip(" \t|").split("|"))
+    rows = room.cells // columns
+    if rows < 2:
+        return False
+    if not silent:
+        table(state, start, min(end, start + 1 + rows), False)
+        room.cells -= columns * (state.line - start - 1)
+    return True
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt(
         "commonmark", {"html": False, "linkify": False}, renderer_cls=_Renderer
     ).enable(["table", "strikethrough"])
+    parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.validateLink = is_linkable  # type: ignore[method-assign]
     return parser
 

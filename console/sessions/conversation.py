@@ -13,12 +13,10 @@ from uuid import UUID
 
 from console.reading import markdown
 from console.reading.diffs import Diff, of_call
+from console.reading.room import Room
 from console.reading.text import SHOWN_CHARACTERS, bounded, code, headline, line, pretty, prose
 from console.sessions.blocks import CALLS, blocks_of, output_of, results_of, source_of
 from sessions_app.models import Approval, Message, Run
-
-RENDERED_CHARACTERS = 500_000
-"""Of a page's Markdown: the rest is plain, for rendering takes the server's time."""
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _QUIET_NOTES = frozenset({"init", "status"})
@@ -141,7 +139,7 @@ class _Reader:
         self._approvals = approvals
         self._unfinished = unfinished
         self._shown: set[str] = set()
-        self._rendered = 0
+        self._room = Room()
 
     def entry(self, message: Message) -> Entry | None:
         """A message, or None where there is nothing in it to read."""
@@ -185,10 +183,9 @@ class _Reader:
         return Part("json", _folded(pretty(block)), title=line(kind or "block"))
 
     def _text(self, text: str) -> Part:
-        self._rendered += len(text)
-        if self._rendered > RENDERED_CHARACTERS:
+        if len(text) > self._room.characters:
             return Part("plain", _folded(prose(text)))
-        return Part("markdown", markdown.render(text))
+        return Part("markdown", markdown.render(text, self._room))
 
     def _call(self, block: dict[str, Any], is_open: bool) -> ToolCall:
         identity, name = str(block.get("id", "")), line(block.get("name", "tool"), 100)
@@ -206,7 +203,7 @@ class _Reader:
             given=_folded(pretty(given)),
             outcome=_outcome(result, is_open),
             output=_folded(output_of(result)) if result else Folded(""),
-            diffs=of_call(name, given) if isinstance(given, dict) else (),
+            diffs=of_call(name, given, room=self._room) if isinstance(given, dict) else (),
             approval=approval,
             asked=_folded(pretty(asked)) if is_changed else None,
         )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from console import once, roles
-from console.approvals.cards import card
+from console.approvals.cards import Card, cards
 from console.pages import page
 from console.reading import names
 from console.reading.lists import NOBODY, Filters
 from console.sessions import acting, history, listing, reading
 from console.sessions import events as log
+from console.sessions.conversation import Turn
 from sessions_app import agents
 from sessions_app.actions.lookup import as_uuid
 from sessions_app.engines import registry
@@ -117,12 +119,11 @@ def has_files(session: Session) -> bool:
     return agents.private_folder(session) is not None
 
 
-def cards_of(turns: object) -> dict[str, list[object]]:
+def cards_of(turns: Iterable[Turn]) -> dict[str, list[Card]]:
     """The open questions of these turns, by run."""
-    found: dict[str, list[object]] = {}
-    for turn in turns:  # type: ignore[attr-defined]
-        if turn.run is not None and turn.waiting:
-            found[str(turn.run.pk)] = [card(row) for row in turn.waiting]
+    found: dict[str, list[Card]] = {}
+    for shown in cards(row for turn in turns for row in turn.waiting):
+        found.setdefault(str(shown.row.run_id), []).append(shown)
     return found
 
 

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from console.approvals import cards
-from console.reading import markdown, text
+from console.reading import text
 from console.reading.names import name_of
 from keys_app import budgets
 
@@ -23,7 +23,6 @@ register.filter("code", text.code)
 register.filter("line", text.line)
 register.filter("in_a_line", cards.in_a_line)
 register.filter("pretty", lambda value: text.code(text.pretty(value)))
-register.filter("markdown", markdown.render)
 register.filter("session_name", name_of)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console.approvals.cards import card
+from console.approvals.cards import card, cards
 from console.approvals.grants import in_words
 from console.reading.diffs import MAX_LINES, SHOWN_LINES, between, of_call
+from console.reading.room import Room
 from console.reading.text import SHOWN_CHARACTERS
 from sessions_app import agents
 from sessions_app.models import Run
@@ -52,6 +53,34 @@ def test_texts_too_long_to_compare_are_shown_whole_up_to_a_bound() -> None:
 
     assert diff.left_out > 0
     assert all(line.kind == "removed" for line in diff.lines)
+
+
+def test_what_is_costly_to_compare_is_compared_up_to_a_bound_a_page() -> None:
+    alike = {"old_string": "a\nb\n" * 99, "new_string": "a\n" * 199}
+    room = Room()
+
+    shown = of_call("MultiEdit", {"file_path": "x", "edits": [alike] * 100}, room=room)
+
+    compared = [diff for diff in shown if diff.removed == 99]
+    beside = [diff for diff in shown if diff.removed == 198]
+    assert (len(compared) + len(beside), len(compared) < 15) == (100, True)
+    assert not any(diff.left_out for diff in shown)
+    assert room.steps >= 0
+
+
+def test_the_longest_edit_that_is_compared_finds_room_on_a_page_of_its_own() -> None:
+    lines = [f"{number}\n" for number in range(MAX_LINES)]
+
+    assert between("a", "".join(lines), "".join([*lines[1:], "x\n"])).removed == 1
+
+
+def test_the_cards_of_a_page_share_its_room(run: Run) -> None:
+    plan = {"plan": "*a* " * 15_000}
+    rows = [asked(run, "ExitPlanMode", plan) for _ in range(10)]
+
+    shown = [str(found.plan).startswith("<p>") for found in cards(rows)]
+
+    assert shown == [True] * 8 + [False] * 2
 
 
 @pytest.mark.parametrize("given", [{}, {"old_string": 1}, {"edits": "x"}, {"content": None}])

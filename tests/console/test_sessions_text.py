@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.reading import files
 from console.reading.markdown import MAX_LINKS, is_linkable, render
+from console.reading.room import CELLS, Room
 from console.reading.text import code, line, prose
 from console.sessions.export import fenced
 from console.templatetags.console_text import moment
@@ -68,6 +69,42 @@ def test_a_text_of_nothing_but_links_is_rendered_at_once(text: str) -> None:
     assert process_time() - begun < 1.5
     assert shown.count("<a ") == MAX_LINKS
     assert shown.count("<a ") == shown.count("</a>")
+
+
+def _filled_up(columns: int, rows: int) -> str:
+    return "|a" * columns + "\n" + "|-" * columns + "\n" + "|\n" * rows
+
+
+def test_a_few_characters_do_not_ask_for_a_hundred_thousand_cells() -> None:
+    table = _filled_up(181, 362)
+    room = Room()
+
+    shown = render("\n\n".join([table] * 5), room)
+
+    assert CELLS - 181 < shown.count("<td") + shown.count("<th>") <= CELLS
+    assert room.cells < 181
+    assert "|a|a" in render(table, room)
+    assert "<table" in render("|a|\n|-|\n|1|", Room(cells=2))
+
+
+@pytest.mark.parametrize(
+    ("first", "others"), [("", ""), ("> ", "> "), ("- ", "  "), ("text\n", "")]
+)
+def test_a_table_takes_what_it_shows_off_the_room(first: str, others: str) -> None:
+    table = "| a \\| b | c |\n|:--|--:|\n| 1 | 2 |\n| 3 |"
+    room = Room()
+
+    shown = render(first + table.replace("\n", f"\n{others}"), room)
+
+    assert CELLS - room.cells == shown.count("<td") + shown.count("<th ") > 0
+
+
+def test_a_page_renders_so_many_characters_and_no_more() -> None:
+    room = Room(characters=10)
+
+    assert "<em>" in render("*a*", room)
+    assert "<em>" not in render("*12345678*", room)
+    assert "<em>" in render("*a*", room)
 
 
 def test_what_cannot_be_seen_is_marked_in_code_and_kept_in_prose_where_it_is_needed() -> None:
