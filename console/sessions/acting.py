@@ -30,7 +30,10 @@ Perform = Callable[[HttpRequest, Session], tuple[str, Session]]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Something an operator can do; `perform` returns what to say, and where to go on."""
+    """Something an operator can do; `perform` returns what to say, and where to go on.
+
+    It opens its own transaction, around what is written.
+    """
 
     name: str
     label: str
@@ -40,6 +43,7 @@ class Verb:
     needs_active: bool = True
 
 
+@transaction.atomic
 def _cancel(request: HttpRequest, session: Session) -> tuple[str, Session]:
     """Stop the run that was asked about, and what waited behind it: not what came after."""
     unfinished = list(session.runs.unfinished().order_by("created_at", "id"))
@@ -53,6 +57,7 @@ def _cancel(request: HttpRequest, session: Session) -> tuple[str, Session]:
     return "The run is being cancelled.", session
 
 
+@transaction.atomic
 def _end(request: HttpRequest, session: Session) -> tuple[str, Session]:
     if not session_actions.close_session(session, SessionStatus.ENDED):
         raise errors.SessionEnded()
@@ -60,6 +65,7 @@ def _end(request: HttpRequest, session: Session) -> tuple[str, Session]:
     return "The session has ended. Its history stays.", session
 
 
+@transaction.atomic
 def _extend(request: HttpRequest, session: Session) -> tuple[str, Session]:
     hours = request.POST.get("hours", "1")
     if hours not in EXTENSIONS:
@@ -78,9 +84,10 @@ def _fork(request: HttpRequest, session: Session) -> tuple[str, Session]:
     at = as_uuid(text) if text else None
     if text and at is None:
         raise errors.InvalidRequest.field("at", "is not a message's id.")
-    with copy_for_fork(session.key, session.id) as copy:
+    # Copying takes as long as it takes: no transaction waits, and it is kept by what is committed.
+    with copy_for_fork(session.key, session.id) as copy, transaction.atomic():
         made = session_actions.fork_session(session.key, session.id, copy, at)
-    audit.record(request.user, "session.forked", session, into=str(made.id))
+        audit.record(request.user, "session.forked", session, into=str(made.id))
     return "This is the new session. The one it was forked from is as it was.", made
 
 
@@ -144,8 +151,7 @@ def act(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
     if (made := once.begin(token)) is not None:
         return _did_before(request, session, made)
     try:
-        with transaction.atomic():
-            told, target = asked.perform(request, session)
+        told, target = asked.perform(request, session)
     except errors.ApiError as error:
         once.failed(token)
         messages.error(request, error.message)
