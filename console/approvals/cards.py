@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from console.approvals import grants
 from console.approvals.questions import Asked, are_shown_whole, questions_of
 from console.reading import diffs, files, markdown
-from console.reading.names import prompt_of
+from console.reading.names import prompts_of
 from console.reading.room import Room
 from console.reading.text import SHOWN_CHARACTERS, bounded, code, headline, line, pretty, prose
 from sessions_app import agents
@@ -88,27 +88,25 @@ class Card:
 
 
 def cards(rows: Iterable[Approval]) -> list[Card]:
-    """The cards of one page."""
-    room = Room()
-    return [card(row, room) for row in rows]
+    """The cards of one page; their sessions and keys must be loaded."""
+    found, room = list(rows), Room()
+    prompts = prompts_of({row.run_id for row in found})
+    return [replace(_card(row, room), prompt=prompts.get(row.run_id, "")) for row in found]
 
 
-def card(row: Approval, room: Room | None = None) -> Card:
-    """The card of an approval; its session and key must be loaded.
+def card(row: Approval) -> Card:
+    """The card of an approval, on a page of its own."""
+    return cards([row])[0]
 
-    One that cannot be read is shown as it is: it must not take others' cards with it.
 
-    Args:
-        room: what its page has left; None: the card has a page's room for itself.
-    """
+def _card(row: Approval, room: Room) -> Card:
+    """One that cannot be read is shown as it is: it must not take others' cards with it."""
     plain = Card(row, "other", pretty(row.input), _seconds_left(row))
     given: dict[str, Any] = row.input if isinstance(row.input, dict) else {}
     try:
-        view, shown = _view(row, given, room or Room())
+        view, shown = _view(row, given, room)
         found = replace(plain, **view, grants=grants.in_words(row.suggestions, given))
-        found = replace(
-            found, reason=_reason(row, given), prompt=prompt_of(row.run), folder=_folder(row)
-        )
+        found = replace(found, reason=_reason(row, given), folder=_folder(row))
     except Exception:
         log.exception("approval_unreadable", approval=str(row.pk))
         found, shown = plain, set()

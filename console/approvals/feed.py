@@ -11,6 +11,7 @@ from claudeapi.core.database import in_db
 from console import roles
 from console.live.exchange import StaffFeed, event
 from console.live.ticker import Ticker
+from console.reading.lists import LONG_IN_ITS_SESSION
 from sessions_app.models import Approval, ApprovalStatus
 
 SHOWN = 100
@@ -19,12 +20,13 @@ SHOWN = 100
 def pending() -> Any:
     """The approvals that can still be answered, the most urgent first."""
     rows = Approval.objects.filter(status=ApprovalStatus.PENDING, expires_at__gt=timezone.now())
-    return rows.select_related("session__key", "run").order_by("expires_at")
+    rows = rows.select_related("session__key").defer(*LONG_IN_ITS_SESSION)
+    return rows.order_by("expires_at")
 
 
 def waiting_ids() -> list[str]:
     """Their ids, as many as a page shows."""
-    found = pending().select_related(None).values_list("pk", flat=True)[:SHOWN]
+    found = pending().values_list("pk", flat=True)[:SHOWN]
     return [str(identity) for identity in found]
 
 

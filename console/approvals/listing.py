@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from console.reading.finding import named_keys
-from console.reading.lists import NOBODY, Filters, Listed, page_of
+from console.reading.lists import LONG_IN_ITS_SESSION, NOBODY, Filters, Listed, page_of
 from sessions_app.actions.lookup import as_uuid
 from sessions_app.models import Approval
 
@@ -26,7 +26,8 @@ def approvals(wanted: Filters) -> Listed[Approval]:
             rows = rows.filter(Q(pk=identity) | Q(session_id=identity) | Q(run_id=identity))
         else:
             narrow &= _named(wanted.q)
-    return page_of(rows, "created_at", narrow, wanted.cursor, ("session", "session__key"))
+    related, unshown = ("session", "session__key"), ("suggestions", *LONG_IN_ITS_SESSION)
+    return page_of(rows, "created_at", narrow, wanted.cursor, related, unshown)
 
 
 def _named(text: str) -> Q:

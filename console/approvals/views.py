@@ -18,7 +18,7 @@ from console.approvals.feed import SHOWN, pending
 from console.approvals.forms import Answer, NotAnAnswer, answer
 from console.approvals.record import BY
 from console.pages import came_from, page
-from console.reading.lists import Filters
+from console.reading.lists import LONG_IN_ITS_SESSION, Filters
 from console.reading.text import code, line, pretty
 from sessions_app.actions.approvals import decide
 from sessions_app.models import Approval, ApprovalStatus
@@ -129,7 +129,7 @@ def _invalid(request: HttpRequest, shown: Card, problem: str) -> HttpResponse:
 
 
 def _find(approval_id: UUID) -> Approval:
-    rows = Approval.objects.select_related("session__key", "run")
+    rows = Approval.objects.select_related("session__key").defer(*LONG_IN_ITS_SESSION)
     found = rows.filter(pk=approval_id).first()
     if found is None:
         raise Http404("There is no such approval.")

@@ -18,6 +18,9 @@ from sessions_app.api.pages import page
 
 PAGE = 50
 SCANNED = 5_000
+LONG = ("system_prompt", "append_system_prompt", "metadata")
+"""What may be long in a session, and is in no list."""
+LONG_IN_ITS_SESSION = tuple(f"session__{name}" for name in LONG)
 NOBODY = UUID(int=0)
 """An id that no row has: what is no id at all finds nothing."""
 
@@ -77,7 +80,12 @@ class Listed(Generic[M]):
 
 
 def page_of(
-    rows: QuerySet[M], moment: str, narrow: Q, cursor: str, related: tuple[str, ...]
+    rows: QuerySet[M],
+    moment: str,
+    narrow: Q,
+    cursor: str,
+    related: tuple[str, ...],
+    unshown: tuple[str, ...],
 ) -> Listed[M]:
     """The page that begins at a cursor, the newest first.
 
@@ -85,11 +93,12 @@ def page_of(
         moment: the field that says how new a row is.
         narrow: conditions that no index serves.
         related: what each row needs of others.
+        unshown: fields that the list does without.
     """
     if narrow:
         newest = rows.order_by(f"-{moment}", "-pk").values("pk")[:SCANNED]
         rows = rows.model._default_manager.filter(narrow, pk__in=newest)
-    rows = rows.select_related(*related)
+    rows = rows.select_related(*related).defer(*unshown)
     try:
         found, following = page(rows, moment, PAGE, cursor or None)
     except InvalidRequest:

@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
-from django.db.models import OuterRef, Subquery, TextField
-from django.db.models.functions import Substr
+from django.db.models import OuterRef, Subquery, TextField, Value
+from django.db.models.functions import StrIndex, Substr
 
 from console.reading.text import line
 from sessions_app.models import Run, Session
@@ -16,21 +17,18 @@ from sessions_app.models import Run, Session
 WORDS = 80
 """Characters of a prompt that name a session."""
 PROMPT = 300
-HEAD = 600
+HEAD = 2_000
 _TEXT = re.compile(r'"text":"((?:[^"\\]|\\.)*)')
+# The beginning of the first text only: a prompt may be long, and hold pictures before it.
+_FIRST_TEXT = Substr(
+    "prompt", StrIndex("prompt", Value('"text":"')), HEAD, output_field=TextField()
+)
 
 
-def prompt_of(run: Run, limit: int = PROMPT) -> str:
-    """The beginning of a run's prompt, in one line."""
-    return text_of(run.prompt, limit)
-
-
-def text_of(blocks: Any, limit: int) -> str:
-    """The first text among content blocks, in one line."""
-    for block in blocks if isinstance(blocks, list) else ():
-        if isinstance(block, dict) and str(block.get("text") or "").strip():
-            return line(block["text"], limit)
-    return ""
+def prompts_of(runs: Iterable[UUID]) -> dict[UUID, str]:
+    """The first words of what these runs were asked, with one query for all."""
+    rows = Run.objects.filter(pk__in=runs).values_list("pk", _FIRST_TEXT)
+    return {pk: _words(text or "", PROMPT) for pk, text in rows}
 
 
 def name_of(session: Session) -> str:
@@ -50,18 +48,17 @@ def name_all(sessions: Sequence[Session]) -> None:
 
 def _first_prompts(ids: Iterable[Any]) -> dict[Any, str]:
     runs = Run.objects.filter(session=OuterRef("pk")).order_by("created_at", "id")
-    # The beginning only: a prompt may hold pictures.
-    head = runs.values(head=Substr("prompt", 1, HEAD, output_field=TextField()))[:1]
+    head = runs.values(head=_FIRST_TEXT)[:1]
     rows = Session.objects.filter(pk__in=ids).values_list("pk", Subquery(head))
-    return {pk: _words(text or "") for pk, text in rows}
+    return {pk: _words(text or "", WORDS) for pk, text in rows}
 
 
-def _words(head: str) -> str:
-    """The first text in the beginning of a prompt's JSON, which may end anywhere."""
+def _words(head: str, limit: int) -> str:
+    """The first text in a part of a prompt's JSON, which may end anywhere."""
     found = _TEXT.search(head)
     if found is None:
         return ""
     try:
-        return line(json.loads(f'"{found[1]}"'), WORDS)
+        return line(json.loads(f'"{found[1]}"'), limit)
     except ValueError:  # cut inside an escape
-        return line(found[1], WORDS)
+        return line(found[1], limit)

@@ -46,13 +46,13 @@ class Verb:
 @transaction.atomic
 def _cancel(request: HttpRequest, session: Session) -> tuple[str, Session]:
     """Stop the run that was asked about, and what waited behind it: not what came after."""
-    unfinished = list(session.runs.unfinished().order_by("created_at", "id"))
-    ids = [str(run.pk) for run in unfinished]
+    unfinished = session.runs.unfinished().order_by("created_at", "id")
+    ids = [str(pk) for pk in unfinished.values_list("pk", flat=True)]
     wanted = request.POST.get("run", "")
     if wanted not in ids:
         raise errors.InvalidRequest("That run has ended by itself. Nothing was cancelled.")
-    for run in unfinished[ids.index(wanted) :]:
-        message_actions.cancel_run(run.pk, "cancelled")
+    for run_id in ids[ids.index(wanted) :]:
+        message_actions.cancel_run(UUID(run_id), "cancelled")
     audit.record(request.user, "run.cancelled", session, run=wanted)
     return "The run is being cancelled.", session
 

@@ -112,7 +112,7 @@ def turns(
             found[message.run_id] = Turn(run)
         if (entry := reader.entry(message)) is not None:
             found[message.run_id].entries.append(entry)
-    silent = [Turn(run, prompt=_prompt(run.prompt)) for run in known.values()]
+    silent = [Turn(run, prompt=_prompt(run)) for run in known.values()]
     # What a fork took over comes first; sorting keeps the order of what is equal.
     return sorted([*found.values(), *silent], key=_begun)
 
@@ -121,7 +121,10 @@ def _begun(turn: Turn) -> datetime:
     return turn.run.created_at if turn.run is not None else _BEFORE_ALL
 
 
-def _prompt(blocks: Any) -> list[Part]:
+def _prompt(run: Run) -> list[Part]:
+    if left_out := getattr(run, "left_out", 0):
+        return [_too_long(left_out)]
+    blocks = run.prompt
     given = [block for block in blocks if isinstance(block, dict)] if blocks else []
     return [_user_part(block) for block in given]
 
@@ -161,6 +164,8 @@ class _Reader:
         )
 
     def _parts(self, message: Message) -> list[Part]:
+        if left_out := getattr(message, "left_out", 0):
+            return [_too_long(left_out)]
         if message.type == "assistant":
             is_open = message.run_id in self._unfinished
             return [self._assistant_part(b, is_open) for b in blocks_of(message.content)]
@@ -215,6 +220,10 @@ class _Reader:
         if identity in self._shown:
             return None  # it is shown with its call
         return Part("json", _folded(output_of(block)), title="Result of an earlier tool call")
+
+
+def _too_long(characters: int) -> Part:
+    return Part("note", f"Too long for a page: {characters:,} characters.")
 
 
 def _user_part(block: dict[str, Any]) -> Part:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from console.reading import finding, names
-from console.reading.lists import NOBODY, Filters, Listed, page_of
+from console.reading.lists import LONG, LONG_IN_ITS_SESSION, NOBODY, Filters, Listed, page_of
 from sessions_app.actions.lookup import as_uuid
 from sessions_app.models import UNFINISHED, Run, RunStatus, Session, SessionStatus
 
@@ -38,7 +38,7 @@ def sessions(wanted: Filters) -> Listed[Session]:
     if wanted.q:
         known, words = finding.sessions(wanted.q)
         rows, narrow = rows.filter(known), narrow & words
-    shown = page_of(rows, "last_activity", narrow, wanted.cursor, ("key",))
+    shown = page_of(rows, "last_activity", narrow, wanted.cursor, ("key",), LONG)
     _note_standing(shown.rows)
     names.name_all(shown.rows)
     return shown
@@ -67,8 +67,8 @@ def runs(wanted: Filters) -> Listed[Run]:
     if wanted.q:
         known, words = finding.runs(wanted.q)
         rows, narrow = rows.filter(known), narrow & words
-    rows = rows.defer("prompt", "response")
-    shown = page_of(rows, "created_at", narrow, wanted.cursor, ("key", "session"))
+    unshown = ("prompt", "response", *LONG_IN_ITS_SESSION)
+    shown = page_of(rows, "created_at", narrow, wanted.cursor, ("key", "session"), unshown)
     names.name_all([run.session for run in shown.rows])
     return shown
 

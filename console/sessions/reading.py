@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import QuerySet
+from django.db.models.functions import Length
 from django.http import Http404
 
+from console.reading.lists import LONG
 from console.sessions.blocks import calls_of, unanswered
 from console.sessions.conversation import Turn, turns
 from sessions_app.actions.messages import recover_if_orphaned
@@ -19,6 +21,12 @@ FORKS = 50
 RUN_MESSAGES = 400
 LOOKED_AHEAD = 50
 CALLS = 1_000
+SILENT = 20
+ROOM = 4_000_000
+"""Characters of messages that a page reads, and those of the longest that it shows."""
+PROMPT = 400_000
+"""Characters of the longest prompt that is shown of a run without messages."""
+NO_TEXTS = ("prompt", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ def find(session_id: UUID) -> Session:
     """
     recover_if_orphaned(session_id)
     rows = Session.objects.select_related("key", "forked_from__forked_from__forked_from")
+    rows = rows.defer(*(f"{'forked_from__' * step}{name}" for step in (1, 2, 3) for name in LONG))
     found = rows.filter(pk=session_id).first()
     if found is None:
         raise Http404("There is no such session.")
@@ -54,15 +63,14 @@ def conversation(session: Session, before: int = 0) -> Conversation:
     rows = Message.objects.filter(session=session)
     if before:
         rows = rows.filter(sequence__lt=before)
-    newest = list(rows.order_by("-sequence")[: MESSAGES + 1])
-    earlier = newest[MESSAGES - 1].sequence if len(newest) > MESSAGES else 0
-    messages = newest[:MESSAGES][::-1]
+    messages = _fitting(rows.order_by("-sequence"), MESSAGES)[::-1]
+    first = messages[0].sequence if messages else 0
+    earlier = first if rows.filter(sequence__lt=first).exists() else 0
     ids = {message.run_id for message in messages if message.run_id}
-    of_these = Q(pk__in=ids)
+    runs = list(Run.objects.filter(session=session, pk__in=ids).defer(*NO_TEXTS))
     if not before:
-        silent = Run.objects.filter(session=session).order_by("-created_at").values("pk")[:20]
-        of_these |= Q(pk__in=silent, messages=None)
-    runs = list(Run.objects.filter(of_these, session=session).defer("response"))
+        newest = Run.objects.filter(session=session).order_by("-created_at").values("pk")[:SILENT]
+        runs += _with_prompts(Run.objects.filter(pk__in=newest, messages=None))
     last = messages[-1].sequence if messages and not before else 0
     later = _results_behind(session, messages) if before else []
     found = _with_questions(session, messages, runs, later)
@@ -79,7 +87,40 @@ def _results_behind(session: Session, messages: Sequence[Message]) -> list[Messa
         return []
     rows = Message.objects.filter(session=session, run__in=runs, type="user")
     behind = rows.filter(sequence__gt=messages[-1].sequence)
-    return list(behind.order_by("sequence")[:LOOKED_AHEAD])
+    return _fitting(behind.order_by("sequence"), LOOKED_AHEAD)
+
+
+def _fitting(rows: QuerySet[Message], limit: int) -> list[Message]:
+    """The first of these, so many at most, as far as a page has room.
+
+    One that is longer than the room is there without its content: `left_out` says how long.
+    """
+    chosen: list[UUID] = []
+    too_long: dict[UUID, int] = {}
+    room = ROOM
+    for pk, size in rows.annotate(size=Length("content")).values_list("pk", "size")[:limit]:
+        if size > ROOM:
+            too_long[pk] = size
+        elif (room := room - size) < 0:
+            break
+        chosen.append(pk)
+    found = Message.objects.in_bulk([pk for pk in chosen if pk not in too_long])
+    for message in Message.objects.filter(pk__in=too_long).defer("content"):
+        message.content, message.left_out = {}, too_long[message.pk]  # type: ignore[attr-defined]
+        found[message.pk] = message
+    return [found[pk] for pk in chosen if pk in found]
+
+
+def _with_prompts(rows: QuerySet[Run]) -> list[Run]:
+    """Runs and what they were asked; of what is too long, `left_out` says how long."""
+    found = list(rows.defer(*NO_TEXTS))
+    sizes = dict(rows.annotate(size=Length("prompt")).values_list("pk", "size"))
+    fit = [pk for pk, size in sizes.items() if size <= PROMPT]
+    prompts = dict(Run.objects.filter(pk__in=fit).values_list("pk", "prompt"))
+    for run in found:
+        run.prompt = prompts.get(run.pk, [])
+        run.left_out = 0 if run.pk in prompts else sizes.get(run.pk, 0)  # type: ignore[attr-defined]
+    return found
 
 
 def one_turn(session: Session, run_id: UUID) -> Turn:
@@ -88,11 +129,13 @@ def one_turn(session: Session, run_id: UUID) -> Turn:
     Raises:
         Http404: it is not a run of this session.
     """
-    run = Run.objects.filter(session=session, pk=run_id).first()
-    if run is None:
+    rows = Run.objects.filter(session=session, pk=run_id)
+    said = Message.objects.filter(session=session, run=run_id).order_by("-sequence")
+    messages = _fitting(said, RUN_MESSAGES)[::-1]
+    runs = list(rows.defer(*NO_TEXTS)) if messages else _with_prompts(rows)
+    if not runs:
         raise Http404("There is no such run.")
-    newest = Message.objects.filter(session=session, run=run).order_by("-sequence")[:RUN_MESSAGES]
-    return _with_questions(session, list(newest)[::-1], [run])[0]
+    return _with_questions(session, messages, runs)[0]
 
 
 def _with_questions(
@@ -135,4 +178,5 @@ def ancestors(session: Session) -> list[Session]:
 
 def forks(session: Session) -> list[Session]:
     """What was forked from it, newest first."""
-    return list(Session.objects.filter(forked_from=session).order_by("-created_at")[:FORKS])
+    rows = Session.objects.filter(forked_from=session).order_by("-created_at")
+    return list(rows.defer(*LONG)[:FORKS])

@@ -130,9 +130,10 @@ def cards_of(turns: Iterable[Turn]) -> dict[str, list[Card]]:
 def _before(request: HttpRequest, session: Session) -> int:
     """Where the shown stretch ends: at a number, or after a run that somebody came for."""
     if run_id := request.GET.get("run"):
-        run = session.runs.filter(pk=as_uuid(run_id) or NOBODY).first()
-        if run is not None and 0 < run.last_event_id < session.last_event_id:
-            return run.last_event_id + 1
+        run = session.runs.filter(pk=as_uuid(run_id) or NOBODY)
+        last = run.values_list("last_event_id", flat=True).first()
+        if last is not None and 0 < last < session.last_event_id:
+            return last + 1
         return 0
     return _number(request, "before")
 
