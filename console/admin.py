@@ -31,6 +31,7 @@ class AuditEntryAdmin(AuditModelAdmin):
     list_display = ("at", "actor", "verb", "shown_target", "said", "address")
     list_display_links = ("at",)
     list_filter = ("at", audit_list.WhatFilter, audit_list.ActorFilter)
+    further_lookups = ("verb",)
     search_fields = ("actor",)  # there is a search; what it does: `audit_list.search`
     search_help_text = audit_list.SEARCHES
     ordering = ("-at", "-id")

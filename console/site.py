@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 
 from console import audit, navigation, roles, urls
 from console.admin_audit import audited
+from console.admin_lookups import narrowed
 from console.overview import views as overview
 from console.sign_in.views import SignInView
 from sessions_app import switch
@@ -28,8 +29,9 @@ class ConsoleSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Register models, so that every change made to them here is in the audit log."""
-        super().register(model_or_iterable, audited(admin_class or ModelAdmin), **options)
+        """Register models: changes to them are audited, their lists show no more than they say."""
+        admin_class = narrowed(audited(admin_class or ModelAdmin))
+        super().register(model_or_iterable, admin_class, **options)
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
