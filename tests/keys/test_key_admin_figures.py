@@ -75,6 +75,17 @@ def test_the_list_of_keys_shows_what_each_cost_this_month(admin_client: Client, 
     assert "$12.35" in html or "$12.34" in html
 
 
+def test_the_chart_of_a_key_names_its_days(admin_client: Client, alice: Any) -> None:
+    at = timezone.now() - timedelta(days=3)
+    used(alice.key, cost_usd=Decimal("1.25"), at=at)
+
+    url = reverse("admin:keys_app_apikey_change", args=[alice.key.pk])
+    html = admin_client.get(url).content.decode()
+
+    assert f"<title>{at:%d %b}, cost: 1.25</title>" in html
+    assert f'<th scope="row">{at:%d %b}</th><td class="number">$1.25</td>' in html
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_the_usage_of_chosen_keys_is_exported_from_their_list(
     admin_client: Client, alice: Any, issue: Any
