@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -25,6 +25,11 @@ ONE_BY_ONE: Any = (
     "Rights one by one",
     {"fields": ("user_permissions",), "classes": ("collapse",)},
 )
+
+
+def _codes(rights: Any) -> list[str]:
+    named = rights.values_list("content_type__app_label", "codename")
+    return sorted(f"{app}.{code}" for app, code in named)
 
 
 def _may(*fields: str) -> Any:
@@ -69,6 +74,16 @@ class PersonAdmin(UserModelAdmin):
         """With their groups, in one query more."""
         return super().get_queryset(request).prefetch_related("groups")
 
+    def audited_values(self, user: User) -> dict[str, Any]:
+        """What decides over what somebody may do."""
+        return {
+            "is_active": user.is_active,
+            "is_staff": user.is_staff,
+            "is_superuser": user.is_superuser,
+            "groups": sorted(group.name for group in user.groups.all()),
+            "user_permissions": _codes(user.user_permissions),
+        }
+
     @admin.display(description="roles")
     def roles(self, user: User) -> str:
         """The groups, or what stands above them."""
@@ -107,3 +122,7 @@ class RoleAdmin(GroupAdmin):
 
     form = RoleForm
     filter_horizontal = ()
+
+    def audited_values(self, group: Group) -> dict[str, Any]:
+        """What it includes."""
+        return {"permissions": _codes(group.permissions)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -20,6 +20,7 @@ from claudeapi.core.request_id import request_id_var
 from console import audit, audit_export, audit_list
 from console.models import AuditEntry
 from keys_app.models import ApiKey
+from tests.console.conftest import role_group
 from tests.console.staging import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,48 @@ def test_a_change_in_the_admin_is_written_down_with_who_where_and_what(
         str(bob.pk),
     )
     assert "first name" in audit.in_words(entry.details).lower()
+
+
+def test_the_roles_that_were_given_and_taken_are_written_down(
+    signed_in: Callable[..., Client], person: Callable[..., User]
+) -> None:
+    bob, root = person("viewer"), signed_in(username="root", is_superuser=True)
+    page = reverse("admin:auth_user_change", args=[bob.pk])
+    right = Permission.objects.get(codename="view_apikey")
+    form = {"username": "viewer", "groups": [role_group("operator").pk]}
+    root.post(page, {**form, "is_superuser": "on", "user_permissions": [right.pk]})
+
+    details = AuditEntry.objects.get(verb="user.changed").details
+
+    assert {name: told for name, told in details.items() if name != "message"} == {
+        "is_active": {"old": True, "new": False},
+        "is_superuser": {"old": False, "new": True},
+        "groups": {"old": ["viewer"], "new": ["operator"]},
+        "user_permissions": {"old": [], "new": ["keys_app.view_apikey"]},
+    }
+
+
+def test_what_a_new_person_may_is_written_down(signed_in: Callable[..., Client]) -> None:
+    form = {"username": "bob", "password1": PASSWORD, "password2": PASSWORD}
+    role = role_group("approver").pk
+    signed_in("administrator").post(reverse("admin:auth_user_add"), {**form, "role": role})
+
+    details = AuditEntry.objects.get(verb="user.added").details
+
+    assert (details["groups"], details["is_staff"]) == (["approver"], True)
+    assert "is_superuser" not in details
+
+
+def test_what_a_group_came_to_include_is_written_down(signed_in: Callable[..., Client]) -> None:
+    root, group = signed_in(username="root", is_superuser=True), role_group("viewer")
+    right = Permission.objects.get(codename="view_apikey")
+    page = reverse("admin:auth_group_change", args=[group.pk])
+    root.post(page, {"name": "viewer", "permissions": [right.pk]})
+
+    changed = AuditEntry.objects.get(verb="group.changed").details["permissions"]
+
+    assert "console.view_sessions" in changed["old"]
+    assert changed["new"] == ["keys_app.view_apikey"]
 
 
 def test_details_are_told_in_words() -> None:
