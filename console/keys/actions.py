@@ -35,6 +35,8 @@ else:
     KeyModelAdmin = admin.ModelAdmin
 
 KEYS_TOLD = 50
+AT_ONCE = 200
+"""Keys that one question can be about: what each holds is looked up, and the form names each."""
 SHOWN = 200
 ROTATED = (
     "The key was rotated since this page was opened, and its new secret was shown to whoever "
@@ -245,8 +247,13 @@ class KeyActions(KeyModelAdmin):
         return key
 
     def _changeable_of(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> list[ApiKey]:
+        chosen = queryset.count()
+        if chosen > AT_ONCE:
+            said = f"These are {chosen:,} keys, and {AT_ONCE} can be changed at once: choose fewer."
+            self.message_user(request, f"{said} Nothing was changed.", messages.ERROR)
+            return []
         keys = [key for key in queryset if self.has_change_permission(request, key)]
-        left = queryset.count() - len(keys)
+        left = chosen - len(keys)
         if left:
             said = f"Left as they are, for they are revoked or from the environment: {left}."
             self.message_user(request, said, messages.WARNING)

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from claudeapi.core.errors import InvalidApiKey
-from console.keys import changes
+from console.keys import actions, changes
 from console.models import AuditEntry
 from keys_app import auth, holdings, tokens
 from keys_app.models import ApiKey
@@ -184,6 +184,21 @@ def test_several_keys_are_revoked_after_one_question(
     operator.post(reverse(LIST), {**chosen, "confirmed": "yes"})
     assert ApiKey.objects.standing().count() == 0
     assert AuditEntry.objects.filter(verb="key.revoked").count() == 2
+
+
+@pytest.mark.parametrize("verb", ["revoke", "extend"])
+def test_more_keys_than_a_question_can_be_about_are_refused_in_a_sentence(
+    operator: Client, alice: Any, issue: Any, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "AT_ONCE", 2)
+    for name in ("Bob", "Carol"):
+        issue(name)
+    chosen = {"_selected_action": [alice.key.pk], "select_across": "1"}
+
+    said = operator.post(reverse(LIST), {"action": f"{verb}_selected", **chosen}, follow=True)
+
+    assert "These are 3 keys, and 2 can be changed at once" in said.content.decode()
+    assert ApiKey.objects.standing().count() == 3
 
 
 def test_a_key_is_extended_and_never_shortened(operator: Client, issue: Any) -> None:
