@@ -35,6 +35,8 @@ class AuditEntryAdmin(AuditModelAdmin):
     search_fields = ("actor",)  # there is a search; what it does: `audit_list.search`
     search_help_text = audit_list.SEARCHES
     ordering = ("-at", "-id")
+    # No index serves another order.
+    sortable_by = ("at",)
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -47,7 +49,7 @@ class AuditEntryAdmin(AuditModelAdmin):
     )  # fmt: skip
     fields = readonly_fields
 
-    @admin.display(description="target", ordering="target")
+    @admin.display(description="target")
     def shown_target(self, entry: AuditEntry) -> str:
         """What it was done to, and the way there."""
         return audit_list.target(entry)

@@ -1,7 +1,8 @@
-"""What a list of the console may be narrowed by: its own filters, and nothing else.
+"""What a list of the console may be narrowed and sorted by: what it offers, and nothing else.
 
 Django takes any column of a list's own table from the query string, so that what is in no list,
 such as a hash, could be read letter by letter: by whether its row is still listed.
+It also sorts by any column shown, whatever `sortable_by` says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
 
@@ -24,9 +26,24 @@ class Narrowed:
             return False
         return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """A list that is sorted only by what it offers."""
+        given: type[ChangeList] = super().get_changelist(request, **kwargs)  # type: ignore[misc]
+        return type(given.__name__, (_Sorted, given), {"__doc__": given.__doc__})
+
+
+class _Sorted:
+    """Put before a `ChangeList`."""
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """What a column is sorted by; None: it is not."""
+        if field_name not in self.sortable_by:  # type: ignore[attr-defined]
+            return None
+        return super().get_ordering_field(field_name)  # type: ignore[misc]
+
 
 def narrowed(admin_class: type[ModelAdmin[Any]]) -> type[ModelAdmin[Any]]:
-    """The same admin class, whose list is narrowed by its own filters alone."""
+    """The same admin class, whose list is narrowed and sorted by what it offers alone."""
     return type(admin_class.__name__, (Narrowed, admin_class), {"__doc__": admin_class.__doc__})
 
 

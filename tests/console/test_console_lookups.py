@@ -54,6 +54,21 @@ def test_what_has_no_filter_is_refused_in_every_list(person: Callable[..., User]
 
 
 @pytest.mark.parametrize(
+    ("page", "moment"), [("console_auditentry", "1"), ("keys_app_usagesum", "0")]
+)
+def test_a_big_list_is_sorted_by_its_index_alone(
+    signed_in: SignedIn, page: str, moment: str
+) -> None:
+    client = signed_in("administrator")
+    url = reverse(f"admin:{page}_changelist")
+
+    lists = [client.get(url, {"o": order}).context["cl"] for order in ("", "2", "-3.4", "8")]
+
+    assert len({frozenset(shown.queryset.query.order_by) for shown in lists}) == 1
+    assert client.get(url, {"o": moment}).context["cl"].queryset.query.order_by[0][0] != "-"
+
+
+@pytest.mark.parametrize(
     ("page", "lookup"),
     [
         ("console_auditentry", {"verb": "key.revoked"}),
