@@ -102,7 +102,10 @@ class ConsoleMiddleware:
 def _is_background(request: HttpRequest) -> bool:
     """Whether a page asked by itself: that nobody sits at it must not prolong the sign-in.
 
-    Browsers say so where the console is served by TLS or from this machine.
+    Our scripts say so; browsers as well, where the console is served by TLS or from this machine.
     """
-    reads = request.method in ("GET", "HEAD")
-    return reads and request.headers.get("Sec-Fetch-Dest") == "empty"
+    if request.method not in ("GET", "HEAD"):
+        return False
+    headers = request.headers
+    is_fetch = headers.get("X-Requested-With") == "fetch"
+    return is_fetch or headers.get("Sec-Fetch-Dest") == "empty"

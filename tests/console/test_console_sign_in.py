@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pyotp
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
@@ -20,6 +23,7 @@ from console.sign_in import lifetime, pending, throttle, totp
 from tests.console.staging import PASSWORD
 
 pytestmark = pytest.mark.django_db
+STATIC = Path(apps.get_app_config("console").path) / "static"
 LOGIN, CODE = "/admin/login/", "/admin/login/code/"
 
 
@@ -115,17 +119,27 @@ def test_an_unused_sign_in_ends_and_a_used_one_is_prolonged(
     assert client.get(reverse("admin:index")).status_code == 302
 
 
+@pytest.mark.parametrize("background", [{"sec-fetch-dest": "empty"}, {"x-requested-with": "fetch"}])
 def test_what_a_page_asks_by_itself_does_not_prolong_a_sign_in(
-    signed_in: Callable[..., Client],
+    signed_in: Callable[..., Client], background: dict[str, str]
 ) -> None:
     client = signed_in("viewer")
     session = client.session
     session[lifetime.TOUCHED] = began = int(time.time()) - lifetime.TOUCH_SECONDS - 1
     session.save()
-    client.get(reverse("admin:console_charts"), headers={"sec-fetch-dest": "empty"})
+    client.get(reverse("admin:console_charts"), headers=background)
     assert client.session[lifetime.TOUCHED] == began
     client.get(reverse("admin:index"), headers={"sec-fetch-dest": "document"})
     assert client.session[lifetime.TOUCHED] > began
+
+
+def test_every_request_of_a_script_says_that_it_is_one() -> None:
+    scripts = "".join(path.read_text() for path in STATIC.rglob("*.js"))
+
+    calls = re.findall(r"await fetch\((.*?)\);", scripts, re.DOTALL)
+
+    assert len(calls) > 5
+    assert [call for call in calls if '"X-Requested-With": "fetch"' not in call] == []
 
 
 def test_after_twelve_hours_everybody_signs_in_anew(signed_in: Callable[..., Client]) -> None:

@@ -82,7 +82,9 @@
     if (body.contains(focused) && place === null) return; // somebody reads a table
     let answer;
     try {
-      answer = await fetch(section.dataset.url + query, { headers: { Accept: "text/html" } });
+      answer = await fetch(section.dataset.url + query, {
+        headers: { Accept: "text/html", "X-Requested-With": "fetch" },
+      });
     } catch {
       return; // the sign in the header says so
     }

@@ -83,7 +83,11 @@
 
     async function whyRefused() {
       try {
-        const answer = await fetch(window.location.href, { method: "HEAD", redirect: "manual" });
+        const answer = await fetch(window.location.href, {
+          method: "HEAD",
+          headers: { "X-Requested-With": "fetch" },
+          redirect: "manual",
+        });
         if (answer.type === "opaqueredirect") return "signed-out";
         return answer.status === 403 ? "refused" : "";
       } catch {

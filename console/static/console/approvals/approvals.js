@@ -230,7 +230,10 @@
   }
 
   async function fetchCards() {
-    const answer = await fetch(inbox.dataset.cards, { redirect: "error" });
+    const answer = await fetch(inbox.dataset.cards, {
+      headers: { "X-Requested-With": "fetch" },
+      redirect: "error",
+    });
     if (!answer.ok) throw new Error(String(answer.status));
     const made = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const card of made.querySelectorAll(".ap-card")) {

@@ -6,7 +6,10 @@
   async function offerModels(input) {
     const list = document.getElementById("pg-models");
     try {
-      const answer = await fetch(input.dataset.models, { redirect: "error" });
+      const answer = await fetch(input.dataset.models, {
+        headers: { "X-Requested-With": "fetch" },
+        redirect: "error",
+      });
       for (const model of (await answer.json()).models) {
         const option = document.createElement("option");
         option.value = model.id;

@@ -178,7 +178,10 @@
     async fetch(run, tries) {
       let body;
       try {
-        const answer = await fetch(`${this.list.dataset.turns}${run}/`, { redirect: "error" });
+        const answer = await fetch(`${this.list.dataset.turns}${run}/`, {
+          headers: { "X-Requested-With": "fetch" },
+          redirect: "error",
+        });
         if (!answer.ok) throw new Error(String(answer.status));
         body = parse(await answer.text());
       } catch {
