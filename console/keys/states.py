@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from console.playground.trying import MARK
 from keys_app import environment
 from keys_app.models import ApiKey, ApiKeyQuerySet, Source
 
@@ -60,7 +61,8 @@ def in_state(keys: ApiKeyQuerySet, state: str | None) -> ApiKeyQuerySet:
         case "active":
             return environment.working(keys)
         case "expiring":
-            return environment.working(keys).filter(expires_at__lte=now + EXPIRING)
+            soon = environment.working(keys).filter(expires_at__lte=now + EXPIRING)
+            return soon.exclude(metadata__has_key=MARK)  # those are made to expire
         case "unused":
             old = now - UNUSED
             idle = Q(last_used_at__lt=old) | Q(last_used_at=None, created_at__lt=old)
@@ -85,7 +87,8 @@ def badges(key: ApiKey) -> list[Badge]:
         return [Badge("gone from the environment")]
     found = [] if key.source == Source.ISSUED else [Badge(key.get_source_display())]
     if key.expires_at is not None and key.expires_at - now <= EXPIRING:
-        found.append(Badge(f"expires in {_span(key.expires_at - now)}", "warn"))
+        tone = "" if MARK in key.metadata else "warn"
+        found.append(Badge(f"expires in {_span(key.expires_at - now)}", tone))
     if (since := key.last_used_at or key.created_at) < now - UNUSED:
         found.append(Badge(_unused(key, now - since), "warn"))
     return [Badge("active", "ok"), *found]

@@ -23,7 +23,7 @@ from sessions_app.actions.sessions import create_session
 from sessions_app.models import Run, Session
 
 MARK = "playground"
-"""In the metadata of the sessions that are made here: by whom."""
+"""In the metadata of the sessions that are made here, by whom; and of the throw-away keys."""
 LIFETIME = timedelta(hours=1)
 ENOUGH = timedelta(minutes=10)
 """A throw-away key that lasts no longer is not begun with."""

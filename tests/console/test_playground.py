@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from claudeapi.conf import AuthOptions, UpstreamOptions
 from claudeapi.core.lifecycle import state
+from console.keys import states
 from console.models import AuditEntry
 from console.playground.snippets import snippets
 from keys_app.environment import sync_environment_keys
@@ -44,6 +45,17 @@ def test_a_throw_away_key_lasts_an_hour_and_is_shown_to_nobody(signed_in: Signed
     assert key.secret_hash not in page
     assert AuditEntry.objects.filter(verb="key.created", target_id=str(key.pk)).exists()
     assert Run.objects.get().key == key
+
+
+def test_a_throw_away_key_is_none_that_an_operator_should_look_at(signed_in: SignedIn) -> None:
+    client = signed_in("operator")
+    begin(client)
+
+    found = client.get("/admin/keys_app/apikey/?state=expiring").context["cl"].queryset
+
+    assert not states.attention()
+    assert not found
+    assert "warn" not in {badge.tone for badge in states.badges(ApiKey.objects.get())}
 
 
 def test_who_tries_again_within_the_hour_keeps_the_throw_away_key(signed_in: SignedIn) -> None:
