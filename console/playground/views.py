@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from claudeapi.conf import options
 from claudeapi.core import errors
@@ -117,7 +117,7 @@ def _say(request: HttpRequest, session: Session, prompt: str) -> None:
         audit.record(request.user, "playground.said", session, run=str(run.pk))
 
 
-@require_GET
+@require_safe
 @roles.needs(roles.USE_PLAYGROUND)
 def talk(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The conversation, its events, and the same from a program."""

@@ -153,6 +153,18 @@ def test_nobody_speaks_in_a_clients_own_session(signed_in: SignedIn) -> None:
     assert not Run.objects.exists()
 
 
+def test_a_page_that_asks_why_its_feed_was_refused_is_told(signed_in: SignedIn) -> None:
+    client = signed_in("operator")
+    begin(client)
+    session = Session.objects.get()
+    page = f"/admin/playground/{session.pk}/"
+
+    assert client.head(page).status_code == 200
+    assert signed_in("viewer").head(page).status_code == 403
+    session.delete()
+    assert client.head(page).status_code == 404
+
+
 @pytest.mark.parametrize("role", ["viewer", "approver"])
 def test_it_is_for_operators(signed_in: SignedIn, role: str) -> None:
     assert signed_in(role).post("/admin/playground/", {"key": "new"}).status_code == 403

@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import Select
 
 from tests.console.chromium import Chromium
 from tests.console.staging import stage
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, manage
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +103,22 @@ def test_the_playground_shows_stream_events_and_programs(otto: Chromium) -> None
     assert otto.run("return document.querySelector('#content b')") is None
     otto.one("#pg-prompt").send_keys("[[sim status code=529]]" + Keys.CONTROL + Keys.ENTER)
     otto.until_text("UPSTREAM_OVERLOADED", ".cv-turn:last-child .cv-error")
+
+
+@pytest.mark.parametrize("page", ["playground", "sessions"])
+def test_a_session_that_is_gone_is_not_waited_for(
+    otto: Chromium, server: ServerProcess, page: str
+) -> None:
+    session = begin(otto, "")
+    otto.open(f"/admin/{page}/{session}/")
+    otto.until_text("Live", "#live-sign")
+    imports = "from sessions_app.models import Session;"
+    manage("shell", "-c", f"{imports} Session.objects.get(pk='{session}').delete()", env=server.env)
+
+    otto.run("window.dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+
+    otto.until_text("no longer there", "#live-sign a")
+    assert [told for told in otto.complaints() if "404" not in told] == []
 
 
 def test_what_is_sent_twice_in_a_hurry_happens_once(otto: Chromium) -> None:

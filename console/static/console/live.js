@@ -11,8 +11,10 @@
     connecting: "Connecting…",
     "signed-out": "Signed out. Sign in",
     refused: "Your role has changed. Load anew",
+    gone: "This is no longer there. Load anew",
   };
-  const OVER = ["signed-out", "refused"];
+  const OVER = ["signed-out", "refused", "gone"];
+  const REFUSALS = { 403: "refused", 404: "gone" };
 
   function show() {
     const element = document.getElementById("live-sign");
@@ -89,7 +91,7 @@
           redirect: "manual",
         });
         if (answer.type === "opaqueredirect") return "signed-out";
-        return answer.status === 403 ? "refused" : "";
+        return REFUSALS[answer.status] || "";
       } catch {
         return "";
       }
