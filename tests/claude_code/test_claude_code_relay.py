@@ -47,37 +47,38 @@ async def made_up() -> AsyncIterator[Upstreams]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         upstream.seen.append((request.method, request.path_qs, dict(request.headers), body))
-        if body == b"status":
+        kind = orjson.loads(body).get("kind")
+        if kind == "status":
             headers = {"retry-after": "60", "set-cookie": "a=b"}
             error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
             return web.json_response(error, status=429, headers=headers)
-        if body == b"quoted":
+        if kind == "quoted":
             words = f"no such key: {request.headers['x-api-key']}, that is {KEY[:12]}..."
             error = {"type": "authentication_error", "message": words}
             return web.json_response(
                 {"error": error}, status=401, headers={"www-authenticate": words}
             )
-        if body == b"quoted in mid-stream":
+        if kind == "quoted in mid-stream":
             error = {"type": "api_error", "message": f"bad key {KEY}"}
             told = b'data: {"type":"error","error":%b}\n\n' % orjson.dumps(error)
             return web.Response(body=START + told, content_type="text/event-stream")
-        if body == b"moved":
+        if kind == "moved":
             raise web.HTTPFound("https://login.example.com/")
-        if body == b"whole":
+        if kind == "whole":
             usage = {"input_tokens": 2, "output_tokens": 4}
             return web.json_response({"model": "m", "usage": usage})
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         await response.write(START)
         try:
-            while body in (b"stall", b"pings"):
+            while kind in ("stall", "pings"):
                 await asyncio.sleep(0.05)
-                if body == b"pings":
+                if kind == "pings":
                     await response.write(PING)
         except (asyncio.CancelledError, ConnectionError):
             upstream.left.set()
             raise
-        if body == b"cut" and request.transport is not None:
+        if kind == "cut" and request.transport is not None:
             request.transport.abort()
             return response
         await response.write(DELTA + STOP)
@@ -106,6 +107,12 @@ class Caller:
         async with self.http.post(f"http://x{path}", data=body, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
 
+    async def ask(
+        self, kind: str, path: str = "/v1/messages", **more: str
+    ) -> tuple[int, bytes, Any]:
+        """Ask the made-up upstream for one kind of answer."""
+        return await self.post(orjson.dumps({"model": "m", "kind": kind}), path, **more)
+
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
@@ -121,12 +128,13 @@ async def test_an_answer_passes_unchanged_and_is_counted(
 ) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
 
-    status, body, _ = await caller.post(b"x" * 100_000, "/v1/messages?beta=true")
+    status, body, _ = await caller.ask("x" * 100_000, "/v1/messages?beta=true")
 
     assert (status, body) == (200, START + DELTA + STOP)
     assert caller.lease.tally.usage == COUNTED
     method, path, headers, sent = made_up.seen[0]
-    assert (method, path, len(sent)) == ("POST", "/v1/messages?beta=true", 100_000)
+    assert (method, path) == ("POST", "/v1/messages?beta=true")
+    assert orjson.loads(sent) == {"model": "m", "kind": "x" * 100_000}
     assert headers["x-api-key"] == "sk-operator"
     assert caller.lease.token not in str(headers)
 
@@ -136,7 +144,7 @@ async def test_an_answer_that_is_not_streamed_is_counted_too(
 ) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
 
-    await caller.post(b"whole")
+    await caller.ask("whole")
 
     assert caller.lease.tally.usage.output_tokens == 4
 
@@ -157,19 +165,19 @@ async def test_other_paths_are_not_forwarded(caller: Caller, made_up: Upstreams,
 async def test_a_token_is_good_only_while_a_run_is_in_progress(
     caller: Caller, made_up: Upstreams
 ) -> None:
-    assert (await caller.post(b"x"))[0] == 403
+    assert (await caller.ask("x"))[0] == 403
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
-    assert (await caller.post(b"x"))[0] == 200
-    assert (await caller.post(b"x", token="guessed"))[0] == 401
+    assert (await caller.ask("x"))[0] == 200
+    assert (await caller.ask("x", token="guessed"))[0] == 401
     caller.lease.shut()
-    assert (await caller.post(b"x"))[0] == 403
+    assert (await caller.ask("x"))[0] == 403
     caller.relay.revoke(caller.lease)
-    assert (await caller.post(b"x"))[0] == 401
+    assert (await caller.ask("x"))[0] == 401
 
 
 async def test_shutting_a_lease_ends_what_is_in_flight(caller: Caller, made_up: Upstreams) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
-    posting = asyncio.create_task(caller.post(b"stall"))
+    posting = asyncio.create_task(caller.ask("stall"))
     async with asyncio.timeout(5):
         while not made_up.seen:  # noqa: ASYNC110 - the upstream sends no signal
             await asyncio.sleep(0.01)
@@ -180,9 +188,9 @@ async def test_shutting_a_lease_ends_what_is_in_flight(caller: Caller, made_up: 
     assert caller.lease.in_flight == 0
 
 
-@pytest.mark.parametrize("kind", [b"stall", b"pings"])
+@pytest.mark.parametrize("kind", ["stall", "pings"])
 async def test_an_answer_without_content_is_a_stall_and_ends_the_run(
-    caller: Caller, made_up: Upstreams, kind: bytes
+    caller: Caller, made_up: Upstreams, kind: str
 ) -> None:
     stalled = asyncio.Event()
     caller.lease.open(Upstream(made_up.url, "sk-operator", idle_timeout=0.3))
@@ -190,22 +198,22 @@ async def test_an_answer_without_content_is_a_stall_and_ends_the_run(
 
     async with asyncio.timeout(5):
         with pytest.raises(aiohttp.ClientError):
-            await caller.post(kind)
+            await caller.ask(kind)
 
     assert stalled.is_set()
     assert caller.lease.stalled
-    assert (await caller.post(b"x"))[0] == 504
+    assert (await caller.ask("x"))[0] == 504
 
 
 async def test_a_cut_answer_is_told_as_one(caller: Caller, made_up: Upstreams) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
 
     with pytest.raises(aiohttp.ClientError):
-        await caller.post(b"cut")
+        await caller.ask("cut")
     assert caller.lease.failure is not None
     assert caller.lease.failure.kind == "cut"
 
-    await caller.post(b"x")
+    await caller.ask("x")
     assert caller.lease.failure is None
 
 
@@ -214,7 +222,7 @@ async def test_a_long_wait_asked_for_is_told_and_not_waited(
 ) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
 
-    status, _, headers = await caller.post(b"status")
+    status, _, headers = await caller.ask("status")
 
     assert status == 429
     assert headers["x-should-retry"] == "false"
@@ -223,13 +231,13 @@ async def test_a_long_wait_asked_for_is_told_and_not_waited(
     assert caller.lease.failure.retry_after == 60
 
 
-@pytest.mark.parametrize("kind", [b"quoted", b"quoted in mid-stream"])
+@pytest.mark.parametrize("kind", ["quoted", "quoted in mid-stream"])
 async def test_a_key_that_the_upstream_quotes_reaches_neither_agent_nor_caller(
-    caller: Caller, made_up: Upstreams, kind: bytes
+    caller: Caller, made_up: Upstreams, kind: str
 ) -> None:
     caller.lease.open(Upstream(made_up.url, KEY))
 
-    _, body, headers = await caller.post(kind)
+    _, body, headers = await caller.ask(kind)
 
     told = f"{body!r} {headers} {caller.lease.failure}"
     assert "key" in told
@@ -241,7 +249,7 @@ async def test_a_redirect_is_told_as_one_and_not_followed(
 ) -> None:
     caller.lease.open(Upstream(made_up.url, KEY))
 
-    status, _, headers = await caller.post(b"moved")
+    status, _, headers = await caller.ask("moved")
 
     assert (status, headers["x-should-retry"]) == (502, "false")
     assert "location" not in headers
@@ -254,9 +262,9 @@ async def test_a_run_that_has_cost_what_it_may_gets_no_more_answers(
 ) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"), Allowance(limit=Decimal("0.0001")))
 
-    assert (await caller.post(b"x"))[0] == 200
+    assert (await caller.ask("x"))[0] == 200
     assert caller.lease.tally.cost > Decimal("0.0001")
-    assert (await caller.post(b"x"))[0] == 403
+    assert (await caller.ask("x"))[0] == 403
     assert caller.lease.failure is not None
     assert caller.lease.failure.kind == "budget"
     assert len(made_up.seen) == 1
@@ -270,13 +278,13 @@ async def test_runs_of_one_key_share_what_is_left_of_its_budget(
         purse = caller.relay.purse("alice", Decimal("0.0001"))
         lease.open(Upstream(made_up.url, "sk-operator"), Allowance(purse=purse))
 
-    assert (await caller.post(b"x"))[0] == 200
-    assert (await caller.post(b"x", token=other.token))[0] == 403
+    assert (await caller.ask("x"))[0] == 200
+    assert (await caller.ask("x", token=other.token))[0] == 403
     caller.lease.shut()
-    assert (await caller.post(b"x", token=other.token))[0] == 403
+    assert (await caller.ask("x", token=other.token))[0] == 403
 
     caller.relay.purse("alice", Decimal(1))
-    assert (await caller.post(b"x", token=other.token))[0] == 200
+    assert (await caller.ask("x", token=other.token))[0] == 200
 
 
 async def test_a_model_that_the_policy_lacks_is_not_reached_whoever_asks(
@@ -286,21 +294,31 @@ async def test_a_model_that_the_policy_lacks_is_not_reached_whoever_asks(
     caller.lease.open(Upstream(made_up.url, "sk-operator"), allowance)
 
     assert (await caller.post(b'{"model": "claude-haiku-5-5"}'))[0] == 200
-    for body in (b'{"model": "claude-opus-5-5"}', b"{}", b"no JSON"):
+    for body in (b'{"model": "claude-opus-5-5"}', b"{}"):
         assert (await caller.post(body))[0] == 403
     assert (await caller.post(b'{"model": "haiku", "mcp_servers": [{}]}'))[0] == 403
     assert len(made_up.seen) == 1
+
+
+async def test_what_was_looked_at_is_what_goes(caller: Caller, made_up: Upstreams) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"), Allowance(models=("haiku",)))
+
+    await caller.post(
+        b'{"model": "opus", "mcp_servers": [{}], "model": "haiku", "mcp_servers": []}'
+    )
+
+    assert made_up.seen[0][3] == b'{"model":"haiku","mcp_servers":[]}'
 
 
 async def test_one_agent_has_so_many_requests_at_once_and_no_more(
     caller: Caller, made_up: Upstreams
 ) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
-    posting = [asyncio.create_task(caller.post(b"stall")) for _ in range(MAX_IN_FLIGHT)]
+    posting = [asyncio.create_task(caller.ask("stall")) for _ in range(MAX_IN_FLIGHT)]
     async with asyncio.timeout(5):
         while len(made_up.seen) < MAX_IN_FLIGHT:  # noqa: ASYNC110 - the upstream sends no signal
             await asyncio.sleep(0.01)
-        assert (await caller.post(b"x"))[0] == 429
+        assert (await caller.ask("x"))[0] == 429
         caller.lease.shut()
         await asyncio.gather(*posting, return_exceptions=True)
 
@@ -311,18 +329,18 @@ async def test_the_proxy_of_the_environment_is_used_but_not_on_this_machine(
     monkeypatch.setenv("HTTP_PROXY", made_up.url)
     monkeypatch.setenv("NO_PROXY", "")
     caller.lease.open(Upstream("http://api.example.com", "sk-operator"))
-    assert (await caller.post(b"x"))[0] == 200
+    assert (await caller.ask("x"))[0] == 200
     assert made_up.seen[0][2]["Host"] == "api.example.com"
 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
-    assert (await caller.post(b"x"))[0] == 200
+    assert (await caller.ask("x"))[0] == 200
 
 
 async def test_an_unreachable_upstream_is_told(caller: Caller) -> None:
     caller.lease.open(Upstream("http://127.0.0.1:9", "sk-operator"))
 
-    assert (await caller.post(b"x"))[0] == 502
+    assert (await caller.ask("x"))[0] == 502
     assert caller.lease.failure is not None
     assert caller.lease.failure.kind == "unreachable"
 

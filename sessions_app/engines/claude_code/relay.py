@@ -21,48 +21,36 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from sessions_app.engines.base import Upstream
-from sessions_app.engines.claude_code import socket_folders
+from sessions_app.engines.claude_code import asking, socket_folders
 from sessions_app.engines.claude_code.failures import Failure, in_midstream, refused
 from sessions_app.engines.claude_code.lease import Lease, Purse
-from sessions_app.engines.claude_code.sniffer import StreamSniffer, count_whole, json_object
+from sessions_app.engines.claude_code.sniffer import StreamSniffer, count_whole
 from sessions_app.engines.redaction import bytes_without_key, without_key
 
-ROUTES = frozenset(
-    {("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens"), ("GET", "/v1/models")}
-)
 CONNECT_TIMEOUT = 10.0
 MAX_IN_FLIGHT = 8
 """Requests of one agent at once: a budget is looked at as each begins."""
-MAX_BODY = 64 << 20
-"""Bytes of a request: twice what the Messages API takes."""
 MAX_WAIT_FOR_RETRY = 10
 """Seconds: an upstream that asks for a longer wait is not retried; the caller is told."""
 
 _MAX_WHOLE_BODY = 4 << 20
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
 _PASSING = frozenset({408, 409, 429})
-_HOP_BY_HOP = frozenset(
+_NOT_RETURNED = frozenset(
     {
         "connection",
+        "content-length",
+        "date",
         "keep-alive",
         "proxy-authenticate",
-        "proxy-authorization",
         "proxy-connection",
-        "te",
+        "server",
+        "set-cookie",
         "trailer",
         "transfer-encoding",
         "upgrade",
     }
 )
-_NOT_FORWARDED = _HOP_BY_HOP | {
-    "host",
-    "x-api-key",
-    "authorization",
-    "cookie",
-    "accept-encoding",
-    "expect",
-}
-_NOT_RETURNED = _HOP_BY_HOP | {"set-cookie", "content-length", "server", "date"}
 
 
 class Relay:
@@ -90,7 +78,11 @@ class Relay:
     async def _listen(self) -> Path:
         folder = await asyncio.to_thread(socket_folders.make)
         server = web.Server(
-            self._answer, access_log=None, handler_cancellation=True, keepalive_timeout=75
+            self._answer,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=75,
+            auto_decompress=False,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -131,7 +123,7 @@ class Relay:
         lease = self._lease_of(request.headers)
         if lease is None:
             return _refusal(401, "authentication_error", "This token opens nothing.")
-        if (request.method, request.path) not in ROUTES:
+        if (request.method, request.path) not in asking.ROUTES:
             return _refusal(404, "not_found_error", "The relay does not forward this path.")
         if lease.upstream is None:
             return _refusal(403, "permission_error", "No run is in progress.")
@@ -146,9 +138,10 @@ class Relay:
         assert task is not None
         lease.enter(task)
         try:
-            body = await _body_of(request)
-            refusal = _refused_content(body, lease)
-            return refusal or await self._forward(request, body, lease, lease.upstream)
+            body = await asking.body_of(request, lease)
+            return await self._forward(request, body, lease, lease.upstream)
+        except asking.Refused as refused:
+            return _refusal(refused.status, refused.kind, refused.message)
         finally:
             lease.leave(task)
 
@@ -183,17 +176,10 @@ class Relay:
     def _open(
         self, request: web.BaseRequest, body: bytes, upstream: Upstream
     ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        headers = CIMultiDict(
-            (name, value)
-            for name, value in request.headers.items()
-            if name.lower() not in _NOT_FORWARDED
-        )
-        headers["x-api-key"] = upstream.api_key
-        headers["Accept-Encoding"] = "identity"
         return self._client_for(upstream).request(
             request.method,
-            upstream.base_url + request.path_qs,
-            headers=headers,
+            asking.url_of(request, upstream),
+            headers=asking.headers_of(request, upstream),
             data=body or None,
             allow_redirects=False,
         )
@@ -210,27 +196,6 @@ class Relay:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._clients[proxied]
-
-
-async def _body_of(request: web.BaseRequest) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=len(body))
-    return bytes(body)
-
-
-def _refused_content(body: bytes, lease: Lease) -> web.Response | None:
-    """The refusal of what the key's policy does not allow: the agent's tools can ask as well."""
-    asked = json_object(body)
-    if asked.get("mcp_servers"):
-        return _refusal(403, "permission_error", "MCP servers are not reached from here.")
-    model, allowance = asked.get("model"), lease.allowance
-    if not body or allowance.has(model):
-        return None
-    lease.failure = Failure("model", message=str(model)[:200], allowed=allowance.models)
-    return _refusal(403, "permission_error", "The key's policy does not allow this model.")
 
 
 class _Idle:

@@ -1,0 +1,121 @@
+"""What an agent may ask of the upstream, and what of its request goes there.
+
+The agent's tools can write a request by hand. So nothing goes on as it came: the path is one
+of ours, few headers pass, and the body is written anew from what was read in it. What tells
+where a request ends is never the agent's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from sessions_app.engines.base import Upstream
+from sessions_app.engines.claude_code.failures import Failure
+from sessions_app.engines.claude_code.lease import Lease
+
+ROUTES = frozenset(
+    {("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens"), ("GET", "/v1/models")}
+)
+MAX_BODY = 64 << 20
+"""Bytes of a request: twice what the Messages API takes."""
+
+_PASSING_HEADERS = frozenset(
+    {"accept", "anthropic-beta", "anthropic-version", "user-agent", "x-app"}
+)
+_PASSING_FAMILIES = ("x-claude-code-", "x-stainless-")
+
+
+class Refused(Exception):
+    """A request that does not go to the upstream.
+
+    Attributes:
+        status, kind, message: of the answer, in the upstream's shape.
+    """
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+
+
+def url_of(request: web.BaseRequest, upstream: Upstream) -> str:
+    """Where a request goes whose path is one of the routes."""
+    query = request.rel_url.raw_query_string
+    return f"{upstream.base_url}{request.path}{'?' if query else ''}{query}"
+
+
+def headers_of(request: web.BaseRequest, upstream: Upstream) -> CIMultiDict[str]:
+    """The headers that a request has there. Those of its length are added as it is sent."""
+    headers = CIMultiDict(
+        (name, value) for name, value in request.headers.items() if _passes(name.lower())
+    )
+    headers["x-api-key"] = upstream.api_key
+    headers["Accept-Encoding"] = "identity"
+    if request.method == "POST":
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+def _passes(name: str) -> bool:
+    return name in _PASSING_HEADERS or name.startswith(_PASSING_FAMILIES)
+
+
+async def body_of(request: web.BaseRequest, lease: Lease) -> bytes:
+    """The body that a request has there.
+
+    Raises:
+        Refused: it is not what one of the routes takes, or not what the key's policy allows.
+    """
+    if "content-encoding" in request.headers:
+        raise Refused(415, "invalid_request_error", "A request is not to be compressed.")
+    body = await _read(request)
+    if request.method == "GET":
+        if body:
+            raise Refused(400, "invalid_request_error", "A GET request has no body.")
+        return b""
+    asked = _parsed(body)
+    _check(asked, lease)
+    return _written(asked)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise Refused(413, "request_too_large", f"A request has at most {MAX_BODY} bytes.")
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        said = f"The request body is not valid JSON: {error}"
+        raise Refused(400, "invalid_request_error", said) from error
+    if not isinstance(asked, dict):
+        raise Refused(400, "invalid_request_error", "The request body is not a JSON object.")
+    return asked
+
+
+def _written(asked: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(asked)
+    except orjson.JSONEncodeError as error:
+        said = "The request body is nested too deep."
+        raise Refused(400, "invalid_request_error", said) from error
+
+
+def _check(asked: dict[str, Any], lease: Lease) -> None:
+    """Pass if the key's policy allows it: the agent's tools can ask as well."""
+    if asked.get("mcp_servers"):
+        raise Refused(403, "permission_error", "MCP servers are not reached from here.")
+    model, allowance = asked.get("model"), lease.allowance
+    if not allowance.has(model):
+        lease.failure = Failure("model", message=str(model)[:200], allowed=allowance.models)
+        raise Refused(403, "permission_error", "The key's policy does not allow this model.")
