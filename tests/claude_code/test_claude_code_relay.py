@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +15,9 @@ import pytest
 from aiohttp import web
 
 from sessions_app.engines.base import Upstream
+from sessions_app.engines.claude_code import asking
 from sessions_app.engines.claude_code.lease import Allowance, Lease
+from sessions_app.engines.claude_code.loop_share import LoopShare
 from sessions_app.engines.claude_code.relay import MAX_IN_FLIGHT, Relay
 from sessions_app.engines.claude_code.sniffer import StreamSniffer, Tally
 from sessions_app.engines.events import Usage
@@ -45,7 +48,7 @@ async def made_up() -> AsyncIterator[Upstreams]:
     upstream = Upstreams("", [], asyncio.Event())
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        body = await request.read()
+        body = await request.content.read()
         upstream.seen.append((request.method, request.path_qs, dict(request.headers), body))
         kind = orjson.loads(body).get("kind")
         if kind == "status":
@@ -108,10 +111,10 @@ class Caller:
             return answer.status, await answer.read(), answer.headers
 
     async def ask(
-        self, kind: str, path: str = "/v1/messages", **more: str
+        self, kind: str, path: str = "/v1/messages", token: str | None = None, **more: Any
     ) -> tuple[int, bytes, Any]:
         """Ask the made-up upstream for one kind of answer."""
-        return await self.post(orjson.dumps({"model": "m", "kind": kind}), path, **more)
+        return await self.post(orjson.dumps({"model": "m", "kind": kind, **more}), path, token)
 
 
 @pytest.fixture
@@ -321,6 +324,55 @@ async def test_one_agent_has_so_many_requests_at_once_and_no_more(
         assert (await caller.ask("x"))[0] == 429
         caller.lease.shut()
         await asyncio.gather(*posting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"image": "' + b"QUJD" * (4 << 20) + b'"}', 200),
+        (b'{"kind": [' + b"[]," * 100_000 + b"0]}", 200),
+        (b'{"image": "' + b"QUJD" * (8 << 20) + b'"}', 413),
+        (b'{"kind": [' + b"[]," * 600_000 + b"0]}", 413),
+    ],
+    ids=["a large image", "many values", "too large an image", "too many values"],
+)
+async def test_a_large_request_passes_and_one_that_would_hold_up_the_server_does_not(
+    caller: Caller, made_up: Upstreams, body: bytes, status: int
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    assert (await caller.post(body))[0] == status
+
+
+async def test_what_one_agent_asks_at_once_has_so_many_bytes_and_no_more(
+    caller: Caller, made_up: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "MAX_BODY", 1000)
+    other = caller.relay.grant()
+    for lease in (caller.lease, other):
+        lease.open(Upstream(made_up.url, "sk-operator"))
+    posting = asyncio.create_task(caller.ask("stall", more="x" * 600))
+    async with asyncio.timeout(5):
+        while not made_up.seen:  # noqa: ASYNC110 - the upstream sends no signal
+            await asyncio.sleep(0.01)
+        assert (await caller.ask("x", more="x" * 600))[0] == 429
+        assert (await caller.ask("x"))[0] == 200
+        assert (await caller.ask("x", more="x" * 600, token=other.token))[0] == 200
+        caller.lease.shut()
+        await asyncio.gather(posting, return_exceptions=True)
+    assert caller.lease.held == 0
+
+
+async def test_who_holds_up_the_event_loop_waits_four_times_as_long() -> None:
+    share = LoopShare()
+    async with share.taken():
+        begun = time.monotonic()
+        while time.monotonic() < begun + 0.02:
+            pass
+    ended = time.monotonic()
+
+    async with share.taken():
+        assert time.monotonic() - ended > 0.07
 
 
 async def test_the_proxy_of_the_environment_is_used_but_not_on_this_machine(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from typing import Any
 
 from sessions_app.engines.base import Upstream
 from sessions_app.engines.claude_code.failures import Failure
+from sessions_app.engines.claude_code.loop_share import LoopShare
 from sessions_app.engines.claude_code.sniffer import Tally
 
 
@@ -82,6 +84,7 @@ class Lease:
         tally: what the upstream has counted in this run.
         allowance: what the run may ask for.
         on_stall: called when an answer stalls.
+        share: what it may hold up the event loop.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -90,7 +93,8 @@ class Lease:
     tally: Tally = field(default_factory=Tally)
     allowance: Allowance = field(default_factory=Allowance)
     on_stall: Callable[[], None] = _nothing
-    _in_flight: set[asyncio.Task[Any]] = field(default_factory=set)
+    share: LoopShare = field(default_factory=LoopShare, repr=False)
+    _in_flight: dict[asyncio.Task[Any], int] = field(default_factory=dict)
 
     def open(self, upstream: Upstream, allowance: Allowance | None = None) -> None:
         """Let requests through: a run begins."""
@@ -131,10 +135,27 @@ class Lease:
         """How many requests are under way."""
         return len(self._in_flight)
 
-    def enter(self, task: asyncio.Task[Any]) -> None:
-        """Note that a request is under way in this task."""
-        self._in_flight.add(task)
+    @property
+    def held(self) -> int:
+        """Bytes of what they ask that are in memory."""
+        return sum(self._in_flight.values())
 
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """Note that it is over."""
-        self._in_flight.discard(task)
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """While a request is under way in this task."""
+        task = _this_task()
+        self._in_flight[task] = 0
+        try:
+            yield
+        finally:
+            del self._in_flight[task]
+
+    def hold(self, size: int) -> None:
+        """Note how many bytes of the request that is under way in this task are in memory."""
+        self._in_flight[_this_task()] = size
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task

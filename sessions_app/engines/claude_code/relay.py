@@ -134,16 +134,12 @@ class Relay:
             return _refusal(403, "billing_error", "The budget of this run is spent.")
         if lease.in_flight >= MAX_IN_FLIGHT:
             return _refusal(429, "rate_limit_error", "Too many requests of one agent at once.")
-        task = asyncio.current_task()
-        assert task is not None
-        lease.enter(task)
-        try:
-            body = await asking.body_of(request, lease)
-            return await self._forward(request, body, lease, lease.upstream)
-        except asking.Refused as refused:
-            return _refusal(refused.status, refused.kind, refused.message)
-        finally:
-            lease.leave(task)
+        with lease.entered():
+            try:
+                body = await asking.body_of(request, lease)
+                return await self._forward(request, body, lease, lease.upstream)
+            except asking.Refused as refused:
+                return _refusal(refused.status, refused.kind, refused.message)
 
     def _lease_of(self, headers: Mapping[str, str]) -> Lease | None:
         token = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
