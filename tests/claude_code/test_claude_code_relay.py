@@ -303,6 +303,31 @@ async def test_a_model_that_the_policy_lacks_is_not_reached_whoever_asks(
     assert len(made_up.seen) == 1
 
 
+BESIDE = [
+    ({"fallbacks": [{"model": "claude-haiku-5-5"}, {"model": "claude-opus-5-5"}]}, 403),
+    ({"fallbacks": "default"}, 403),
+    ({"tools": [{"type": "advisor_20260301", "name": "a", "model": "claude-opus-5-5"}]}, 403),
+    ({"later": {"model": "claude-opus-5-5"}}, 403),
+    ({"fallbacks": [{"model": "claude-haiku-4-5"}]}, 200),
+    (
+        {"tools": [{"name": "a", "input_schema": {"properties": {"model": {"enum": ["opus"]}}}}]},
+        200,
+    ),
+]
+
+
+@pytest.mark.parametrize(("beside", "status"), BESIDE)
+async def test_nor_is_one_that_is_named_beside_the_model(
+    caller: Caller, made_up: Upstreams, beside: dict[str, Any], status: int
+) -> None:
+    body = orjson.dumps({"model": "claude-haiku-5-5", **beside})
+    caller.lease.open(Upstream(made_up.url, KEY), Allowance(models=("default", "claude-haiku-*")))
+    assert (await caller.post(body))[0] == status
+
+    caller.lease.open(Upstream(made_up.url, KEY))
+    assert (await caller.post(body))[0] == 200
+
+
 async def test_what_was_looked_at_is_what_goes(caller: Caller, made_up: Upstreams) -> None:
     caller.lease.open(Upstream(made_up.url, "sk-operator"), Allowance(models=("haiku",)))
 

@@ -7,6 +7,7 @@ where a request ends is never the agent's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -125,7 +126,19 @@ def _check(asked: dict[str, Any], lease: Lease) -> None:
     """Pass if the key's policy allows it: the agent's tools can ask as well."""
     if asked.get("mcp_servers"):
         raise Refused(403, "permission_error", "MCP servers are not reached from here.")
-    model, allowance = asked.get("model"), lease.allowance
-    if not allowance.has(model):
-        lease.failure = Failure("model", message=str(model)[:200], allowed=allowance.models)
-        raise Refused(403, "permission_error", "The key's policy does not allow this model.")
+    allowance = lease.allowance
+    for model in _models(asked):
+        if not allowance.has(model):
+            lease.failure = Failure("model", message=str(model)[:200], allowed=allowance.models)
+            raise Refused(403, "permission_error", "The key's policy does not allow this model.")
+
+
+def _models(asked: dict[str, Any]) -> Iterator[object]:
+    """All that a request may run on: its model, and what `fallbacks` and `tools` name beside it."""
+    yield asked.get("model")
+    for parameter in asked.values():
+        for entry in parameter if isinstance(parameter, list) else [parameter]:
+            if isinstance(entry, dict) and "model" in entry:
+                yield entry["model"]
+    if isinstance(asked.get("fallbacks"), str):
+        yield f"fallbacks: {asked['fallbacks']}"  # which ones, only the upstream knows
