@@ -19,19 +19,9 @@ from sessions_app.engines.claude_code import asking
 from sessions_app.engines.claude_code.lease import Allowance, Lease
 from sessions_app.engines.claude_code.loop_share import LoopShare
 from sessions_app.engines.claude_code.relay import MAX_IN_FLIGHT, Relay
-from sessions_app.engines.claude_code.sniffer import StreamSniffer, Tally
-from sessions_app.engines.events import Usage
-from sessions_app.engines.prices import price_of
+from tests.claude_code.streams import COUNTED, DELTA, PING, START, STOP
 
 KEY = "sk-operator-0123456789"
-START = (
-    b'event: message_start\ndata: {"type":"message_start","message":{"model":"m",'
-    b'"usage":{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1}}}\n\n'
-)
-DELTA = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":7}}\n\n'
-COUNTED = Usage(input_tokens=3, output_tokens=7, cache_read_tokens=5)
-STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
 @dataclass
@@ -420,39 +410,3 @@ async def test_an_unreachable_upstream_is_told(caller: Caller) -> None:
     assert (await caller.ask("x"))[0] == 502
     assert caller.lease.failure is not None
     assert caller.lease.failure.kind == "unreachable"
-
-
-@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-def test_events_are_counted_however_they_are_cut(newline: bytes) -> None:
-    stream = (START + PING + DELTA + STOP).replace(b"\n", newline)
-    for size in (1, 7, 64, 1000):
-        tally = Tally()
-        sniffer = StreamSniffer(tally)
-        for start in range(0, len(stream), size):
-            sniffer.feed(stream[start : start + size])
-        assert tally.usage == COUNTED
-        assert sniffer.ended
-
-
-def test_what_the_cache_keeps_for_an_hour_has_its_own_price() -> None:
-    written = b'"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":9},'
-    by_lifetime = {}
-    for name, usage in (("hour", written), ("minutes", written.replace(b"1h", b"5m"))):
-        tally = Tally()
-        sniffer = StreamSniffer(tally)
-        sniffer.feed(START.replace(b'"usage":{', b'"usage":{' + usage) + DELTA + STOP)
-        assert tally.usage.cache_creation_tokens == 9
-        by_lifetime[name] = tally.cost
-    price = price_of("m")
-    assert by_lifetime["hour"] - by_lifetime["minutes"] == 9 * (
-        2 * price.input - price.cache_write
-    ).scaleb(-6)
-
-
-def test_a_ping_is_no_content() -> None:
-    sniffer = StreamSniffer(Tally())
-
-    assert sniffer.feed(START)
-    assert not sniffer.feed(PING)
-    assert not sniffer.feed(PING[:10])
-    assert not sniffer.feed(PING[10:])

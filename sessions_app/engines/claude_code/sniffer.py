@@ -6,7 +6,7 @@ content arrived (a `ping` is none), what was counted, and whether the answer is 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,11 @@ import orjson
 from sessions_app.engines import prices
 from sessions_app.engines.events import Usage
 from sessions_app.engines.frames import FrameSplitter, FrameTooLong
+
+_NOT_IN_THE_SUM = ("advisor_message", "compaction")
+_WRITTEN = ("text", "thinking", "partial_json")
+_PER_TOKEN = 4
+"""Letters that a token has, roughly."""
 
 
 @dataclass(slots=True)
@@ -34,19 +39,47 @@ class Tally:
 
 @dataclass(slots=True)
 class Counter:
-    """Counts one answer into a tally, as it grows: an answer may be left half-way."""
+    """Counts one answer into a tally, as it grows: an answer may be left half-way.
+
+    What has passed since the answer told its tokens last is estimated, until it tells again.
+    """
 
     tally: Tally
     _model: str = ""
-    _usage: Usage = field(default_factory=Usage)
+    _told: Usage = field(default_factory=Usage)
+    _beside: list[tuple[str, Usage]] = field(default_factory=list)
+    _untold: int = 0
+    _charged: Usage = field(default_factory=Usage)
+    _cost: Decimal = Decimal(0)
 
-    def count(self, usage: dict[str, Any], model: str = "") -> None:
+    def tell(self, usage: dict[str, Any], model: str = "") -> None:
         """Take over a `usage` object; each one tells the answer's sums so far."""
-        now, before = _larger(self._usage, Usage.read(usage)), self._usage
         self._model = self.tally.model = model or self._model
-        self.tally.cost += prices.cost(self._model, now) - prices.cost(self._model, before)
-        self.tally.usage = _sum(self.tally.usage, now, before)
-        self._usage = now
+        self._told = _larger(self._told, Usage.read(usage))
+        self._untold = 0
+        if parts := usage.get("iterations"):
+            self._beside = [
+                (part.get("model") or self._model, Usage.read(part))
+                for part in parts
+                if part.get("type") in _NOT_IN_THE_SUM
+            ]
+
+    def pass_on(self, delta: dict[str, Any]) -> None:
+        """Note what the model has written just now."""
+        texts = (delta.get(name) or "" for name in _WRITTEN)
+        self._untold += sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
+
+    def charge(self) -> None:
+        """Put into the tally what has come since the last time."""
+        estimate = self._told.output_tokens + self._untold // _PER_TOKEN
+        parts = [(self._model, replace(self._told, output_tokens=estimate)), *self._beside]
+        cost, usage = Decimal(0), Usage()
+        for model, part in parts:
+            cost += prices.cost(model, part)
+            usage = _sum(usage, part, Usage())
+        self.tally.cost += cost - self._cost
+        self.tally.usage = _sum(self.tally.usage, usage, self._charged)
+        self._cost, self._charged = cost, usage
 
 
 def _larger(one: Usage, other: Usage) -> Usage:
@@ -83,6 +116,8 @@ class StreamSniffer:
             self._frames = None
             return True
         contents = [self._read(json_object(data)) for data in events]
+        if any(contents):
+            self._counter.charge()
         return any(contents)
 
     def _read(self, event: dict[str, Any]) -> bool:
@@ -90,9 +125,11 @@ class StreamSniffer:
         kind = event.get("type")
         if kind == "message_start":
             message = event.get("message") or {}
-            self._counter.count(message.get("usage") or {}, message.get("model") or "")
+            self._counter.tell(message.get("usage") or {}, message.get("model") or "")
+        elif kind == "content_block_delta":
+            self._counter.pass_on(event.get("delta") or {})
         elif kind == "message_delta":
-            self._counter.count(event.get("usage") or {})
+            self._counter.tell(event.get("usage") or {})
         elif kind == "error":
             self.error = event.get("error") or {}
         elif kind == "message_stop":
@@ -104,7 +141,9 @@ def count_whole(body: bytes, tally: Tally) -> None:
     """Count an answer that was not streamed."""
     message = json_object(body)
     if isinstance(message.get("usage"), dict):
-        Counter(tally).count(message["usage"], message.get("model") or "")
+        counter = Counter(tally)
+        counter.tell(message["usage"], message.get("model") or "")
+        counter.charge()
 
 
 def json_object(data: bytes) -> dict[str, Any]:
