@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,11 +16,11 @@ import pytest
 from aiohttp import web
 
 from sessions_app.engines.base import Upstream
-from sessions_app.engines.claude_code import asking
+from sessions_app.engines.claude_code import answering, asking
 from sessions_app.engines.claude_code.lease import Allowance, Lease
 from sessions_app.engines.claude_code.loop_share import LoopShare
 from sessions_app.engines.claude_code.relay import MAX_IN_FLIGHT, Relay
-from tests.claude_code.streams import COUNTED, DELTA, PING, START, STOP
+from tests.claude_code.streams import COUNTED, DELTA, PING, START, STOP, TALK
 
 KEY = "sk-operator-0123456789"
 
@@ -59,12 +60,21 @@ async def made_up() -> AsyncIterator[Upstreams]:
             raise web.HTTPFound("https://login.example.com/")
         if kind == "whole":
             usage = {"input_tokens": 2, "output_tokens": 4}
-            return web.json_response({"model": "m", "usage": usage})
+            return web.json_response({"model": "m", "content": "x" * 1_000_000, "usage": usage})
+        if kind == "pieces":
+            response = web.StreamResponse(status=400)
+            await response.prepare(request)
+            for piece in (b'{"error": {"type": "invalid_request_error", ', b'"message": "so"}}'):
+                await response.write(piece)
+                await asyncio.sleep(0.05)
+            return response
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         await response.write(START)
         try:
-            while kind in ("stall", "pings"):
+            if kind == "talk":
+                await response.write(TALK)
+            while kind in ("stall", "pings", "talk"):
                 await asyncio.sleep(0.05)
                 if kind == "pings":
                     await response.write(PING)
@@ -94,11 +104,17 @@ class Caller:
     http: aiohttp.ClientSession
 
     async def post(
-        self, body: bytes, path: str = "/v1/messages", token: str | None = None, **headers: str
+        self, body: bytes, path: str = "/v1/messages", token: str | None = None
     ) -> tuple[int, bytes, Any]:
-        headers = {"x-api-key": token or self.lease.token, **headers}
+        headers = {"x-api-key": token or self.lease.token}
         async with self.http.post(f"http://x{path}", data=body, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
+
+    def asking(self, kind: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """An answer of which not all need be read."""
+        headers = {"x-api-key": self.lease.token}
+        body = {"model": "m", "kind": kind}
+        return self.http.post("http://x/v1/messages", json=body, headers=headers)
 
     async def ask(
         self, kind: str, path: str = "/v1/messages", token: str | None = None, **more: Any
@@ -140,6 +156,46 @@ async def test_an_answer_that_is_not_streamed_is_counted_too(
     await caller.ask("whole")
 
     assert caller.lease.tally.usage.output_tokens == 4
+
+
+async def test_who_leaves_an_answer_half_way_has_paid_for_what_he_saw(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    async with asyncio.timeout(5), caller.asking("talk") as answer:
+        await answer.content.readuntil(TALK)
+    assert caller.lease.tally.usage.output_tokens == 1 + 1000
+
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+    async with asyncio.timeout(5), caller.asking("whole"):
+        assert caller.lease.tally.usage.output_tokens == 4
+
+
+async def test_an_answer_that_is_too_large_to_be_counted_is_not_passed_on(
+    caller: Caller, made_up: Upstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "MAX_WHOLE_BODY", 1000)
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    status, body, headers = await caller.ask("whole")
+
+    assert (status, headers["x-should-retry"]) == (502, "false")
+    assert len(body) < 1000
+    assert caller.lease.failure is not None
+    assert "too large" in caller.lease.failure.message
+
+
+async def test_an_error_that_comes_in_pieces_is_told_whole(
+    caller: Caller, made_up: Upstreams
+) -> None:
+    caller.lease.open(Upstream(made_up.url, "sk-operator"))
+
+    status, body, _ = await caller.ask("pieces")
+
+    assert (status, orjson.loads(body)["error"]["message"]) == (400, "so")
+    assert caller.lease.failure is not None
+    assert caller.lease.failure.message == "so"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from sessions_app.engines.redaction import bytes_without_key, without_key
 MAX_WAIT_FOR_RETRY = 10
 """Seconds: an upstream that asks for a longer wait is not retried; the caller is told."""
 
-_MAX_WHOLE_BODY = 4 << 20
+MAX_WHOLE_BODY = 4 << 20
+"""Bytes of an answer that is not streamed: it is held until it is counted."""
+
+_MAX_ERROR = 64 << 10
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
 _PASSING = frozenset({408, 409, 429})
 _NOT_RETURNED = frozenset(
@@ -53,14 +56,13 @@ class Idle:
 async def passed(
     request: web.BaseRequest, answer: aiohttp.ClientResponse, lease: Lease, idle: Idle
 ) -> web.StreamResponse:
-    """The upstream's answer, byte by byte as it comes."""
+    """The upstream's answer: a stream byte by byte as it comes, any other once it is counted."""
+    if answer.content_type != "text/event-stream":
+        return await _whole(answer, lease, idle)
     response = web.StreamResponse(status=answer.status, headers=_returned(answer))
     request[_BEGUN] = response
     await response.prepare(request)
-    if answer.content_type == "text/event-stream":
-        await _stream(answer, response, lease, idle)
-    else:
-        await _whole(answer, response, lease, idle)
+    await _stream(answer, response, lease, idle)
     await response.write_eof()
     return response
 
@@ -79,23 +81,31 @@ async def _stream(
         lease.failure = None if sniffer.ended else Failure("cut")
 
 
-async def _whole(
-    answer: aiohttp.ClientResponse, response: web.StreamResponse, lease: Lease, idle: Idle
-) -> None:
-    kept = bytearray()
+async def _whole(answer: aiohttp.ClientResponse, lease: Lease, idle: Idle) -> web.Response:
+    body = await _beginning(answer, MAX_WHOLE_BODY + 1, idle)
+    if len(body) > MAX_WHOLE_BODY:
+        said = "The upstream's answer is too large for one that is not streamed."
+        return _unusable(answer, lease, "too_large", said)
+    lease.failure = None
+    count_whole(body, lease.tally)
+    return web.Response(status=answer.status, body=body, headers=_returned(answer))
+
+
+async def _beginning(answer: aiohttp.ClientResponse, size: int, idle: Idle) -> bytes:
+    """So many bytes of an answer, or all that it has."""
+    body = bytearray()
     async for chunk in answer.content.iter_any():
         idle.content()
-        if len(kept) < _MAX_WHOLE_BODY:
-            kept += chunk
-        await response.write(chunk)
-    lease.failure = None
-    count_whole(bytes(kept), lease.tally)
+        body += chunk
+        if len(body) >= size:
+            break
+    return bytes(body[:size])
 
 
-async def passed_error(answer: aiohttp.ClientResponse, lease: Lease) -> web.Response:
+async def passed_error(answer: aiohttp.ClientResponse, lease: Lease, idle: Idle) -> web.Response:
     """The upstream's refusal, without the key that it may quote."""
     key = lease.api_key
-    body = bytes_without_key(await answer.content.read(64 << 10), key)
+    body = bytes_without_key(await _beginning(answer, _MAX_ERROR, idle), key)
     lease.failure = failure = refused(answer.status, body, answer.headers.get("retry-after", ""))
     headers = CIMultiDict(
         (name, without_key(value, key)) for name, value in _returned(answer).items()
@@ -110,7 +120,11 @@ async def passed_error(answer: aiohttp.ClientResponse, lease: Lease) -> web.Resp
 def redirected(answer: aiohttp.ClientResponse, lease: Lease) -> web.Response:
     """Where to is not the agent's affair: it could not go there, and would call that no answer."""
     said = "The upstream redirects. Its address is not the one of a Messages API."
-    lease.failure = Failure("status", answer.status, "redirect", said)
+    return _unusable(answer, lease, "redirect", said)
+
+
+def _unusable(answer: aiohttp.ClientResponse, lease: Lease, kind: str, said: str) -> web.Response:
+    lease.failure = Failure("status", answer.status, kind, said)
     return refusal(502, "api_error", said, again=False)
 
 

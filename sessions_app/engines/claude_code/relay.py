@@ -1,7 +1,7 @@
 """The agent's only network: a small HTTP proxy on a unix socket.
 
 An agent knows a token that is good for its session alone, and only while a run is in
-progress. The operator's credentials are added here and never reach the agent. Answers pass
+progress. The operator's credentials are added here and never reach the agent. Streams pass
 through unbuffered.
 """
 
@@ -132,14 +132,13 @@ class Relay:
     ) -> web.StreamResponse:
         try:
             async with asyncio.timeout(upstream.idle_timeout) as idle:
+                clock = answering.Idle(idle, upstream)
                 async with self._open(request, body, upstream) as answer:
                     if answer.status >= 400:
-                        return await answering.passed_error(answer, lease)
+                        return await answering.passed_error(answer, lease, clock)
                     if answer.status >= 300:
                         return answering.redirected(answer, lease)
-                    return await answering.passed(
-                        request, answer, lease, answering.Idle(idle, upstream)
-                    )
+                    return await answering.passed(request, answer, lease, clock)
         except TimeoutError:
             lease.failure = Failure("stalled")
             lease.on_stall()
