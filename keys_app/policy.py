@@ -45,12 +45,6 @@ def allows_model(key: ApiKey, model: str) -> bool:
     return not key.models or _matches_any(model, key.models)
 
 
-def model_patterns(key: ApiKey) -> list[str]:
-    """The key's models as the upstream names them: `sonnet` also means `claude-sonnet-*`."""
-    short = [model for model in key.models if model.isalpha()]
-    return [*key.models, *(f"claude-{name}-*" for name in short)]
-
-
 def check_permission_mode(key: ApiKey, mode: str) -> None:
     """Pass if the key may run agents in this permission mode; an empty list allows none.
 

@@ -15,7 +15,7 @@ from claudeapi.conf import options
 from keys_app import budgets, policy
 from keys_app.models import ApiKey
 from sessions_app import transcripts
-from sessions_app.engines import registry
+from sessions_app.engines import aliases, registry
 from sessions_app.engines.base import Engine
 from sessions_app.models import Approval, ApprovalStatus, Session
 
@@ -77,7 +77,7 @@ def turn_config(session: Session) -> dict[str, Any]:
         **session.config,
         "roots": key.roots,
         "tools": key.tools,
-        "models": policy.model_patterns(key),
+        "models": aliases.patterns(key.models),
         "permissionModes": key.permission_modes,
         "allowSlashCommands": key.allow_slash_commands,
         "maxBudgetUsd": None if session.max_budget_usd is None else str(session.max_budget_usd),

@@ -49,6 +49,12 @@ def test_an_agent_has_no_tool_that_its_key_may_not_use(issue: Issue, server: Ser
     assert "No such tool" in tool_results(alice, session)[0]
 
 
+def test_a_short_name_among_the_models_of_a_key_is_the_model_it_stands_for(issue: Issue) -> None:
+    alice = issue("Alice", models=["default"])
+    session = alice.session(model="default")
+    assert alice.say(session, "[[sim text fine]]")["response"] == "fine"
+
+
 def test_bypassing_needs_the_policy_and_the_sandbox(issue: Issue, serve: Serve) -> None:
     modes = ["default", "bypassPermissions"]
     alice = issue("Alice", permission_modes=modes)
