@@ -28,6 +28,7 @@ async def test_a_cancel_in_mid_stream_ends_the_run_at_once_and_keeps_what_was_sa
     assert told.finished.status == "cancelled"
     assert told.finished.text.startswith("tok0 tok1")
     assert told.finished.usage.cache_creation_tokens > 0
+    assert told.finished.usage.output_tokens > 5, "what was written until then is paid for"
 
 
 async def test_a_cancel_in_mid_tool_kills_the_tools_process(alice: Session) -> None:
