@@ -19,6 +19,7 @@ SERVER = os.environ.get("TEST_POSTGRES_URL", "postgres://root@127.0.0.1:5432/tes
 HERE = Path(__file__).parent
 FILES = (
     HERE / "test_sessions_pages.py",
+    HERE / "test_sessions_long.py",
     HERE / "test_console_audit.py",
     HERE / "test_console_failures.py",
     HERE / "test_console_overview.py",
