@@ -34,6 +34,7 @@ from sessions_app.models import (
 )
 
 KEY_REVOKED = "key_revoked"
+INTERRUPTED = "interrupted"
 LOST = "lost"
 SMALLEST_COST = Decimal("0.00000001")
 CLAIMED_FIELDS = ("status", "owner", "started_at", "first_event_id", "cancel_reason")
@@ -177,7 +178,7 @@ def conclude(
         for act in acts:
             act()
         run.save(update_fields=ENDED_FIELDS)
-        _mark_unanswered(run)
+        _mark_unanswered(run, outcome)
         _close_approvals(run.id)
         record(session, run, now)
     return event
@@ -246,9 +247,16 @@ def _sums(session: Session, run: Run, now: datetime) -> dict[str, Any]:
     }
 
 
-def _mark_unanswered(run: Run) -> None:
+def _mark_unanswered(run: Run, outcome: Outcome) -> None:
+    """Leave a prompt that got no reply out of what the model is told.
+
+    One that was interrupted stays: who interrupts adds to what was asked, or takes it back.
+    """
+    reason = outcome.error.details.get("reason") if outcome.error else ""
+    if run.status == RunStatus.COMPLETED or (outcome.begun and reason == INTERRUPTED):
+        return
     said = Message.objects.filter(run_id=run.id)
-    if run.status != RunStatus.COMPLETED and not said.filter(type="assistant").exists():
+    if not said.filter(type="assistant").exists():
         said.update(unanswered=True)
 
 

@@ -32,13 +32,13 @@ from sessions_app.models import (
     SessionStatus,
 )
 from sessions_app.runner import runner
+from sessions_app.runs import INTERRUPTED
 
 SESSION_COUNT_LOCK = 0x636C_6175  # any number, the same in every process
 AGENT_ONLY = ("cwd", "allowedTools", "disallowedTools")
 DEFAULT_MODE = "default"
 UNASKED_MODE = "bypassPermissions"  # only for an agent that is locked in
 DEFAULT_MAX_TURNS = 10
-INTERRUPTED = "interrupted"
 
 
 def create_session(key: ApiKey, wanted: NewSession, copy: UUID | None = None) -> Session:

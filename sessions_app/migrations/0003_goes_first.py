@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name="unanswered",
             field=models.BooleanField(
                 default=False,
-                help_text="of a run that failed without a reply, or never began: the model is not told",
+                help_text="of a run that got no reply: the model is not told",
             ),
         ),
     ]

@@ -28,7 +28,7 @@ class Message(models.Model):
     content = JsonText(help_text="the Claude message object")
     unanswered = models.BooleanField(
         default=False,
-        help_text="of a run that failed without a reply, or never began: the model is not told",
+        help_text="of a run that got no reply: the model is not told",
     )
     created_at = models.DateTimeField(default=timezone.now)
 

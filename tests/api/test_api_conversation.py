@@ -230,6 +230,16 @@ def test_what_was_said_before_a_run_was_stopped_is_sent_again(alice: Caller, ses
     assert "has 2 earlier messages" in alice.say(session, "How many messages?")["response"]
 
 
+def test_what_was_interrupted_before_any_reply_is_a_part_of_what_was_asked(
+    alice: Caller, session: str
+) -> None:
+    alice.background(session, "[[sim silence]]")
+    with alice("GET", f"{session}/stream", stream=True, after=0) as answer:
+        next(event for event in events_of(answer) if event.name == "message")
+    alice.say(session, "and in German", onBusy="interrupt")
+    assert 'the first was: "[[sim silence]]"' in alice.say(session, "What was first?")["response"]
+
+
 @pytest.mark.parametrize("how", ["fork", "resume"])
 def test_a_branch_does_not_send_what_is_being_answered(
     alice: Caller, session: str, how: str
