@@ -17,7 +17,7 @@ from claudeapi.settings_table import TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 ALICE, BOB, MALLORY = "alice-0123456789abcdef", "bob-0123456789abcdef", "mallory-0123456789abcdef"
-START_SECONDS = 60
+START_SECONDS = 300
 STOP_SECONDS = 60
 PR_SET_PDEATHSIG = 1
 

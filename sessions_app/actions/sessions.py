@@ -180,8 +180,8 @@ def fork_session(
 def update_session(key: ApiKey, session_id: object, changes: dict[str, Any]) -> Session:
     """Change `title`, `metadata`, `model`, `permissionMode` or `timeout`.
 
-    A live run goes on as it began; the change holds from the next message on, for a live
-    agent at once.
+    The change holds from the next message on, for a live agent at once where it can: see
+    `ClaudeCodeEngine.configure`.
 
     Raises:
         SessionNotFound, SessionEnded, SessionExpired, PolicyDenied.

@@ -20,7 +20,7 @@ from keys_app.models import ApiKey
 
 BASE = "/api/v1"
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-SECONDS = 30
+SECONDS = 60
 
 
 class Event(NamedTuple):

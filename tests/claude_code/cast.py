@@ -214,7 +214,7 @@ def processes_with(marker: str) -> list[int]:
     return found
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait for a condition, within bounds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what we wait for sends no signal

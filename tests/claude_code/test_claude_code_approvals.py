@@ -269,7 +269,7 @@ async def test_a_run_cancelled_while_it_asks_takes_the_question_back(alice: Sess
 
     host = TestHost(never)
     saying = asyncio.create_task(alice.say(write(alice, "a.txt"), host))
-    await until(host.asking.is_set, 20)
+    await until(host.asking.is_set)
     pids = alice.engine.live_sessions()
     host.cancelled.set()
     told = await saying

@@ -218,23 +218,23 @@ async def test_when_the_server_is_killed_nothing_of_a_session_survives(
         *(sys.executable, "-m", "tests.claude_code.host_process"),
         *(str(tmp_path), simulator, mode, command),
     )
-    await until(lambda: len(processes_with(f"sleep\0{mark}")) == 2, 30)
+    await until(lambda: len(processes_with(f"sleep\0{mark}")) == 2)
 
     server.send_signal(signal.SIGKILL)
     await server.wait()
 
-    await until(lambda: not processes_with(str(tmp_path)) and not processes_with(mark), 10)
+    await until(lambda: not processes_with(str(tmp_path)) and not processes_with(mark))
 
 
 async def test_a_closed_session_leaves_no_process(alice: Session) -> None:
     mark = f"8{os.getpid()}"
     saying = asyncio.create_task(alice.say(bash(f"(setsid sleep {mark} &); sleep {mark}")))
-    await until(lambda: len(processes_with(f"sleep\0{mark}")) == 2, 20)
+    await until(lambda: len(processes_with(f"sleep\0{mark}")) == 2)
 
     await alice.engine.release(alice.session_id)
 
     await saying
-    await until(lambda: not processes_with(mark) and not processes_with(alice.claude_id), 2)
+    await until(lambda: not processes_with(mark) and not processes_with(alice.claude_id))
 
 
 async def test_without_a_sandbox_writing_elsewhere_is_asked_for(

@@ -68,7 +68,7 @@ async def test_a_daemon_ends_with_the_run_that_started_it_and_the_agent_lives_on
 async def test_a_cancel_ends_what_the_tool_has_detached(agent: Session) -> None:
     host = TestHost()
     saying = asyncio.create_task(agent.say(bash(f"{DAEMON}; sleep {MARK}"), host))
-    await until(lambda: len(processes_with(f"sleep\0{MARK}")) == 2, 20)
+    await until(lambda: len(processes_with(f"sleep\0{MARK}")) == 2)
 
     host.cancelled.set()
 
@@ -79,7 +79,7 @@ async def test_a_cancel_ends_what_the_tool_has_detached(agent: Session) -> None:
 
 async def test_a_process_without_its_first_thread_ends_as_well(agent: Session) -> None:
     saying = asyncio.create_task(agent.say(in_background(HEADLESS)))
-    await until(lambda: threads_named(MARK), 20)
+    await until(lambda: threads_named(MARK))
 
     assert "started" in (await saying).tool_texts[0]
     assert not threads_named(MARK)
@@ -89,8 +89,8 @@ async def test_what_forks_as_fast_as_it_is_killed_ends_or_takes_its_agent_with_i
     agent: Session,
 ) -> None:
     saying = asyncio.create_task(agent.say(in_background(FORKING)))
-    await until(lambda: processes_with(MARK), 20)
+    await until(lambda: processes_with(MARK))
     await saying
 
-    await until(lambda: not processes_with(MARK), 3)
+    await until(lambda: not processes_with(MARK))
     assert (await agent.say("[[sim text 'fine']]")).finished.text == "fine"

@@ -239,7 +239,7 @@ def at_work(alice: Session, host: TestHost) -> asyncio.Task[Told]:
 
 
 async def busy(engine: ClaudeCodeEngine) -> None:
-    await until(lambda: any(live["busy"] for live in engine.live_sessions().values()), 20)
+    await until(lambda: any(live["busy"] for live in engine.live_sessions().values()))
 
 
 async def test_a_message_waits_until_an_agent_is_done(crowded: tuple[Session, Session]) -> None:

@@ -207,7 +207,7 @@ async def test_an_idle_process_is_ended_and_the_next_message_resumes(
     alice = Session(make_engine(idle_seconds=0.2), upstream)
 
     await alice.say("Remember the word heron.")
-    await until(lambda: not processes_with(alice.claude_id), 5)
+    await until(lambda: not processes_with(alice.claude_id))
 
     assert "heron" in (await alice.say("Which word?")).finished.text
 

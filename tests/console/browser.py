@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.console.chromium import Chromium
 
-PATIENCE = 30
+PATIENCE = 60
 DESKTOP, PHONE = (1280, 900), (390, 844)
 SERIOUS = ("serious", "critical")
 

@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.conftest import require_program
 from tests.console.staging import PASSWORD
 
-PATIENCE = 30
+PATIENCE = 60
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.server_process import ROOT
+from tests.server_process import ROOT, START_SECONDS
 
 PASSWORD = "correct horse battery staple"
 PEOPLE = {"vera": "viewer", "anna": "approver", "otto": "operator", "olga": "operator"}
@@ -28,7 +28,7 @@ def stage(env: dict[str, str], *wanted: str) -> dict[str, Any]:
         env={**env, "DJANGO_SETTINGS_MODULE": "claudeapi.settings"},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=START_SECONDS,
         check=True,
     )
     made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

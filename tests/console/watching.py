@@ -10,7 +10,7 @@ import requests
 
 from tests.console.staging import PASSWORD
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Operator:

@@ -14,7 +14,7 @@ from claudeapi.core.errors import ApiError
 from sessions_app.engines.base import Decision, Engine, Question, Turn
 from sessions_app.engines.events import Delta, EngineEvent, Finished, Spent, Whole
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class RecordingHost:

@@ -210,10 +210,10 @@ async def test_a_whole_reply_does_not_wait_for_a_body_that_does_not_end(
         writer.write(HEAD + frames("Hello"))
         await reader.read()
 
-    outcome = await answered(engine, hold)
+    outcome = await answered(engine, hold, idle_timeout=60.0)
 
     assert outcome.finished.status == "completed"
-    assert outcome.seconds < 1.0
+    assert outcome.seconds < 30
 
 
 async def test_an_early_refusal_of_a_big_prompt_ends_the_turn(engine: MessagesEngine) -> None:
@@ -223,11 +223,11 @@ async def test_an_early_refusal_of_a_big_prompt_ends_the_turn(engine: MessagesEn
         await writer.wait_closed()
 
     async with RawUpstream(refuse) as server:
-        turn = turn_maker(Upstream(server.url, API_KEY, 2.0))("x" * 20_000_000)
+        turn = turn_maker(Upstream(server.url, API_KEY, 60.0))("x" * 20_000_000)
         outcome = await drive(engine, turn)
 
     assert isinstance(outcome.error, UpstreamRejected | UpstreamError)
-    assert outcome.seconds < 5.0
+    assert outcome.seconds < 30
 
 
 async def test_a_failure_is_tried_three_times_at_most(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -13,18 +12,10 @@ import pytest
 from simulator.testing import Probe
 from tests.server_process import ALICE
 from tests.streams.client import PATIENCE, Api
+from tests.timing import fastest
 
 SOON = 0.25
-TRIES = 4
 LONG = "[[sim slow n=1000 delay=20ms]]"
-
-
-async def fastest(measure: Callable[[], Awaitable[float]]) -> None:
-    """A few tries, since on a busy machine any one may have had to wait for its turn."""
-    took = [await measure()]
-    while min(took) >= SOON and len(took) < TRIES:
-        took.append(await measure())
-    assert min(took) < SOON, took
 
 
 async def cancelled_upstream(probe: Probe, left: float) -> float:
@@ -63,7 +54,7 @@ async def test_leaving_cancels_the_upstream_request_if_asked(
         assert (row["status"], row["error"]["code"]) == ("cancelled", "RUN_CANCELLED")
         return took
 
-    await fastest(measure)
+    await fastest(measure, SOON)
 
 
 async def waiting_post(api: Api, session: str, **fields: Any) -> asyncio.StreamWriter:
@@ -91,7 +82,7 @@ async def test_leaving_a_waiting_post_cancels_the_upstream_request_if_asked(
         writer.close()
         return await cancelled_upstream(probe, left)
 
-    await fastest(measure)
+    await fastest(measure, SOON)
 
 
 async def test_leaving_at_once_cancels_a_run_that_has_hardly_begun(api: Api, probe: Probe) -> None:
@@ -136,7 +127,7 @@ async def test_a_follower_that_leaves_is_noticed_at_once(api: Api) -> None:
             await api.eventually(lambda: open_streams(api), lambda count: count == before)
             return time.monotonic() - left
 
-    await fastest(measure)
+    await fastest(measure, SOON)
 
 
 async def test_leaving_in_the_middle_of_a_long_replay_does_not_wedge_the_server(api: Api) -> None:
