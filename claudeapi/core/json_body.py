@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
@@ -12,8 +11,10 @@ from claudeapi.core.errors import InvalidJson, InvalidRequest
 
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
+MOST_OF_A_NAME = 200
 _NUL = "\x00"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_Place: TypeAlias = "tuple[_Place | None, str | int]"
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -85,29 +86,36 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _check_texts(value: Any) -> None:
-    """Refuse texts that cannot be kept."""
-    for path, text in _texts(value):
-        if _NUL in text:
-            raise InvalidRequest.field(path, "NUL characters are not allowed.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InvalidRequest.field(path, "Lone surrogates are not allowed.") from None
-
-
-def _texts(root: Any) -> Iterator[tuple[str, str]]:
-    """Every text, member names too, by its path; without recursion."""
-    stack: list[tuple[str, Any]] = [("", root)]
+def _check_texts(root: Any) -> None:
+    """Refuse texts that cannot be kept, member names too; without recursion."""
+    # A place is a chain of names, joined only to be told: each may be megabytes.
+    stack: list[tuple[_Place | None, Any]] = [(None, root)]
     while stack:
-        path, value = stack.pop()
-        prefix = f"{path}." if path else ""
+        place, value = stack.pop()
         if isinstance(value, str):
-            yield path or "body", value
+            _check_text(value, place)
         elif isinstance(value, dict):
             for name, child in value.items():
-                printable = name.encode("ascii", "backslashreplace").decode().replace(_NUL, "")
-                yield f"{prefix}{printable}", name
-                stack.append((f"{prefix}{printable}", child))
+                _check_text(name, (place, name))
+                stack.append(((place, name), child))
         elif isinstance(value, list):
-            stack += [(f"{prefix}{at}", child) for at, child in enumerate(value)]
+            stack += [((place, at), child) for at, child in enumerate(value)]
+
+
+def _check_text(text: str, place: _Place | None) -> None:
+    if _NUL in text:
+        raise InvalidRequest.field(_told(place), "NUL characters are not allowed.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest.field(_told(place), "Lone surrogates are not allowed.") from None
+
+
+def _told(place: _Place | None) -> str:
+    """The path of a place, by dots; of long names the beginnings."""
+    names: list[str] = []
+    while place is not None:
+        place, name = place
+        part = str(name)[:MOST_OF_A_NAME]
+        names.append(part.encode("ascii", "backslashreplace").decode().replace(_NUL, ""))
+    return ".".join(reversed(names)) or "body"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import ExitStack, suppress
 from unittest.mock import patch
 
@@ -102,6 +103,18 @@ def test_depth_and_values_are_counted_past_any_text(value: dict[str, object]) ->
                 if limit < measured:
                     stack.enter_context(pytest.raises(InvalidJson))
                 assert parse_json(body) == value
+
+
+def test_a_long_name_over_many_values_takes_no_more_than_its_length() -> None:
+    name = "n" * 2**20
+    body = json.dumps({name: [0] * 1000 + ["\x00"]}).encode()
+    tracemalloc.start()
+    with pytest.raises(InvalidRequest) as refused:
+        parse_json(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert list(refused.value.details["fields"]) == [f"{'n' * 200}.1000"]
+    assert peak < 64 * len(body)
 
 
 def test_a_text_may_be_full_of_brackets() -> None:
