@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 from claudeapi.conf import options
 from claudeapi.core import health
-from claudeapi.core.database import in_db
+from claudeapi.core.database import in_db, in_db_urgently
 from claudeapi.core.lifecycle import state
 from claudeapi.core.process import PROCESS_ID
 from keys_app import holdings
@@ -97,7 +97,7 @@ async def stop() -> None:
 
 async def _beat() -> None:
     """Renew the lease, and nothing else: work that takes long would cost every run of ours."""
-    held_on = await in_db(_write_beat, facts.held())
+    held_on = await in_db_urgently(_write_beat, facts.held())
     if not held_on:
         log.warning("lease_lost")
         runner.look_at_agents()

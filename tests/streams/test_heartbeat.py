@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
-from claudeapi.core.database import close_connections
+from claudeapi.core.database import THREADS, close_connections, in_db
 from sessions_app import processes, service
 from sessions_app.runner import runner
 
@@ -17,11 +18,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def test_the_lease_is_renewed_however_long_other_work_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hung, beats = asyncio.Event(), asyncio.Semaphore(0)
+    hung, beats, freed = asyncio.Event(), asyncio.Semaphore(0), threading.Event()
     loop, beat = asyncio.get_running_loop(), processes.beat
 
     async def hang() -> None:
+        """Hold every thread that works on the database, and never come back."""
         hung.set()
+        await asyncio.gather(*(in_db(freed.wait) for _ in range(THREADS)))
         await asyncio.Event().wait()
 
     def counted(facts: dict[str, Any]) -> bool:
@@ -40,5 +43,6 @@ async def test_the_lease_is_renewed_however_long_other_work_takes(
             for _ in range(5):
                 await beats.acquire()
     finally:
+        freed.set()
         await service.stop()
         await close_connections()
