@@ -59,7 +59,7 @@ def begin(otto: Chromium, prompt: str, engine: str = "messages") -> str:
 def test_two_browsers_see_a_reply_as_it_comes_and_its_cancelling(
     otto: Chromium, anna: Chromium
 ) -> None:
-    session = begin(otto, "[[sim slow n=2000 delay=30ms]]")
+    session = begin(otto, "[[sim slow n=2000 delay=100ms]]")
     anna.open(f"/admin/sessions/{session}/")
     for browser in (otto, anna):
         browser.until_text("tok3 tok4", ".cv-live .cv-plain")
@@ -77,7 +77,7 @@ def test_two_browsers_see_a_reply_as_it_comes_and_its_cancelling(
 
 
 def test_what_is_written_is_followed_unless_somebody_reads_elsewhere(otto: Chromium) -> None:
-    begin(otto, "[[sim slow n=2000 delay=4ms]]")
+    begin(otto, "[[sim slow n=1000 delay=2ms]] [[sim stall after=950 for=8s]]")
     end = "return document.querySelector('[data-end]').getBoundingClientRect().bottom - innerHeight"
     otto.until_text("tok900", ".cv-live")
     otto.until(lambda: otto.run("return scrollY") > 0 and abs(otto.run(end)) < 120)
