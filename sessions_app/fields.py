@@ -1,4 +1,4 @@
-"""A model field for JSON that we keep but never query into."""
+"""A model field for JSON that we keep but never query into, and its size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from typing import Any
 
 import orjson
 from django.db import models
+from django.db.models import Func
+
+
+class Octets(Func):
+    """How many bytes a text has: told without reading it all, unlike its characters."""
+
+    template = "octet_length(%(expressions)s)"
+    output_field = models.BigIntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """SQLite knows it of blobs."""
+        template = "length(CAST(%(expressions)s AS BLOB))"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 class JsonText(models.TextField[Any, Any]):

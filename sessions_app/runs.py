@@ -21,7 +21,7 @@ from claudeapi.core import errors
 from claudeapi.core.process import PROCESS_ID
 from keys_app import budgets
 from sessions_app import agents, eventlog, homes, money, payloads, runstats, switch
-from sessions_app.engines.events import Usage
+from sessions_app.engines.events import THINKING, Usage
 from sessions_app.hub import Event
 from sessions_app.models import (
     UNFINISHED,
@@ -35,6 +35,8 @@ from sessions_app.models import (
 
 KEY_REVOKED = "key_revoked"
 INTERRUPTED = "interrupted"
+REFUSED = (400, 413)
+"""The upstream's status where it is what was said that it does not take."""
 LOST = "lost"
 SMALLEST_COST = Decimal("0.00000001")
 CLAIMED_FIELDS = ("status", "owner", "started_at", "first_event_id", "cancel_reason")
@@ -248,16 +250,30 @@ def _sums(session: Session, run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _mark_unanswered(run: Run, outcome: Outcome) -> None:
-    """Leave a prompt that got no reply out of what the model is told.
+    """Leave what got no reply out of what the model is told.
 
-    One that was interrupted stays: who interrupts adds to what was asked, or takes it back.
+    A prompt that was interrupted stays: who interrupts adds to what was asked, or takes it back.
+    But what the upstream refuses it would refuse for ever, whichever of them it was: then all go
+    that have come since the last reply.
     """
-    reason = outcome.error.details.get("reason") if outcome.error else ""
-    if run.status == RunStatus.COMPLETED or (outcome.begun and reason == INTERRUPTED):
-        return
     said = Message.objects.filter(run_id=run.id)
-    if not said.filter(type="assistant").exists():
-        said.update(unanswered=True)
+    if run.status == RunStatus.COMPLETED or any(map(_is_reply, said.filter(type="assistant"))):
+        return
+    details = outcome.error.details if outcome.error else {}
+    if outcome.begun and details.get("reason") == INTERRUPTED:
+        return
+    if isinstance(outcome.error, errors.UpstreamRejected) and details.get("status") in REFUSED:
+        of_session = Message.objects.filter(session_id=run.session_id)
+        replies = of_session.filter(type="assistant").order_by("-sequence")
+        last = replies.values_list("sequence", flat=True).first() or 0
+        said = of_session.filter(type="user", sequence__gt=last)
+    said.update(unanswered=True)
+
+
+def _is_reply(message: Message) -> bool:
+    """Whether there is more in it than thinking, which is not sent again."""
+    content = message.content["message"]["content"]
+    return any(block.get("type") not in THINKING for block in content)
 
 
 def record(session: Session, run: Run, now: datetime) -> None:

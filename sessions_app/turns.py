@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Sum
-from django.db.models.functions import Length
 
 from claudeapi.conf import options
 from claudeapi.core.errors import UpstreamRejected
 from sessions_app import agents, money
 from sessions_app.engines.base import Turn, Upstream
+from sessions_app.fields import Octets
 from sessions_app.models import Message
 from sessions_app.runs import Claim
 
 MAX_HISTORY = 64 << 20
-"""Characters that are kept of a conversation: twice what the Messages API takes, which is told
+"""Bytes that are kept of a conversation: twice what the Messages API takes, which is told
 neither the thinking nor what stands around a message."""
 
 TOO_LARGE = {
@@ -66,7 +66,7 @@ def _conversation(claim: Claim) -> list[dict[str, Any]]:
     """
     before = Message.objects.filter(session_id=claim.session.pk, sequence__lt=claim.start)
     rows = before.filter(type__in=("user", "assistant"), unanswered=False)
-    if (rows.aggregate(size=Sum(Length("content")))["size"] or 0) > MAX_HISTORY:
+    if (rows.aggregate(size=Sum(Octets("content")))["size"] or 0) > MAX_HISTORY:
         raise UpstreamRejected(details=dict(TOO_LARGE))
     told = rows.order_by("sequence").values_list("content", flat=True)
     return [{name: body["message"][name] for name in ("role", "content")} for body in told]

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Self
 
+THINKING = ("thinking", "redacted_thinking")
+"""Kinds of blocks that no later request has again."""
+
 _MAX_TOKENS = 10**9
 """More than any reply has: a larger count is a mistake that must not spoil our sums."""
 

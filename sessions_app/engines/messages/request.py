@@ -7,13 +7,13 @@ from typing import Any
 
 from sessions_app.engines.aliases import resolve
 from sessions_app.engines.base import Block, Turn
+from sessions_app.engines.events import THINKING
 
 MAX_TOKENS = 32_000
 """Tokens a reply may have, thinking included: what every model since Claude 4 can do."""
 
 MAX_TOKENS_BEFORE_4 = 8_192
 
-_THINKING = ("thinking", "redacted_thinking")
 _RESULT = "_result"
 
 
@@ -65,7 +65,7 @@ def _is_acceptable(block: Block, paired: set[str]) -> bool:
     kind = block.get("type", "")
     if kind == "text":
         return bool(block.get("text", "").strip())
-    if kind in _THINKING:
+    if kind in THINKING:
         return False
     if kind.endswith("tool_use"):
         return block.get("id") in paired
