@@ -27,6 +27,7 @@ def decide(
     """Answer a pending approval. Of two answers at once, one wins.
 
     Args:
+        scope: `once` or `session`; with another input than the agent's own only `once`.
         decided_by: a key's prefix, or an operator's name: kept for good.
 
     Raises:
@@ -36,7 +37,9 @@ def decide(
     """
     if allow:
         _check_input(row, updated_input)
-        _check_scope(row, scope, updated_input)
+        if row.suggestions and row.replaced_by(updated_input):
+            # The rule for the session is made of what somebody has just replaced.
+            scope = "once"
     recover_if_orphaned(row.session_id)  # nobody hears an answer to a run that is lost
     with transaction.atomic():
         if row.expires_at <= timezone.now():
@@ -71,14 +74,3 @@ def _check_input(row: Approval, updated_input: dict[str, Any] | None) -> None:
     elif updated_input == {} and row.input:
         # The agent takes it for no change.
         raise errors.InvalidRequest.field("updatedInput", "must not be empty.")
-
-
-def _check_scope(row: Approval, scope: str, updated_input: dict[str, Any] | None) -> None:
-    """Pass if a yes for the session is one for the input that was asked about.
-
-    Its rule is made of that, so it would let pass what somebody has just replaced.
-    """
-    if scope == "session" and row.replaced_by(updated_input):
-        raise errors.InvalidRequest.field(
-            "scope", "must be once with another updatedInput: only that call is allowed."
-        )

@@ -36,7 +36,7 @@ FIELDS = {
     "ticket": "A ticket instead of a key, for `EventSource`, which sends no headers.",
     "decision": "Yes or no.",
     "scope": "Of a yes: this call only, or calls like it for the rest of the session.",
-    "updatedInput": "With a yes for this call only: call the tool with this input instead.",
+    "updatedInput": "With a yes, for this call only: call the tool with this input instead.",
     "message": "With a no: what the agent is told.",
     "status": "Which ones.",
     "limit": "How many at most.",

@@ -96,13 +96,16 @@ def test_an_answer_counts_once(alice: Caller, ask: Ask) -> None:
     refused(alice.post(path, {"decision": "deny"}), 409, "APPROVAL_RESOLVED")
 
 
+RULE = [{"type": "addRules", "behavior": "allow", "rules": [{"toolName": "Bash"}]}]
+
+
 def test_a_yes_for_the_session_is_one_for_what_was_asked(alice: Caller, ask: Ask) -> None:
-    path, answer = ask(), {"decision": "allow", "scope": "session"}
-    assert wrong_fields(alice.post(path, {**answer, "updatedInput": {"command": "pwd"}})) == {
-        "scope"
-    }
+    path, answer = ask(suggestions=RULE), {"decision": "allow", "scope": "session"}
     shown = ok(alice.post(path, {**answer, "updatedInput": {"command": "ls"}}))
     assert (shown["status"], shown["scope"]) == ("allowed", "session")
+    other = ok(alice.post(ask(suggestions=RULE), {**answer, "updatedInput": {"command": "pwd"}}))
+    assert (other["status"], other["scope"]) == ("allowed", "once")
+    assert other["updatedInput"] == {"command": "pwd"}
 
 
 def test_an_answer_to_a_question_is_no_other_input(alice: Caller, ask: Ask) -> None:
