@@ -32,7 +32,9 @@ def is_foreign(headers: Mapping[str, str], method: str) -> bool:
     """Whether a page that `CORS_ALLOWED_ORIGINS` does not name wants to change something.
 
     Browsers say where a request comes from in `Sec-Fetch-Site`, and over plain HTTP in `Origin`
-    alone; a page can leave neither out. Programs send neither, and are no pages.
+    alone; a page can leave neither out of what changes something. Programs send neither, and are
+    no pages. Of a GET over plain HTTP we may hear nothing: it also takes a session's id, which no
+    foreign page can read.
 
     Args:
         method: of the request; a WebSocket has none, and may change things.

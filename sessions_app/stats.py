@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Lock
 from time import monotonic
 from uuid import UUID
 
@@ -11,7 +12,6 @@ from django.utils import timezone
 
 from sessions_app.models import Run, RunStatus, ServerProcess, Session, SessionStatus
 
-CACHE_SECONDS = 1.0
 SILENCE = timedelta(seconds=15)
 """After which a process that has said nothing holds nothing."""
 
@@ -26,15 +26,22 @@ class Counts:
     queued_runs: int
 
 
+_lock = Lock()
 _known: tuple[float, Counts] | None = None
 
 
 def counts() -> Counts:
-    """The counts, at most a second old: anybody may ask for them, as often as they like."""
+    """The counts, as they were when this was called or later.
+
+    Anybody may ask for them: who asks while others do shares the answer with them.
+    """
     global _known
-    if _known is None or monotonic() - _known[0] > CACHE_SECONDS:
-        _known = (monotonic(), _count())
-    return _known[1]
+    asked = monotonic()
+    with _lock:
+        if _known is None or _known[0] < asked:
+            begun = monotonic()
+            _known = (begun, _count())
+        return _known[1]
 
 
 def _count() -> Counts:

@@ -284,10 +284,12 @@ def interrupt(session: Session) -> None:
 
 
 def _stop(runs: RunQuerySet, reason: str) -> Run | None:
-    found = list(runs.in_turn().only("owner", "status"))
+    found = list(runs.in_turn().only("owner", "status", "cancel_reason"))
     runs.filter(cancel_reason="").update(cancel_reason=reason)
-    # Who ends one that waits ends all that wait with it: a nudge for each would be a crowd.
-    told = {(run.owner, run.status == RunStatus.QUEUED): run for run in reversed(found)}
+    # Who ends one that waits ends all that wait with it: a nudge for each would be a crowd. Rather
+    # one that was not stopped before, for that may have ended by now.
+    by_news = sorted(found, key=lambda run: bool(run.cancel_reason))
+    told = {(run.owner, run.status == RunStatus.QUEUED): run for run in reversed(by_news)}
     for run in told.values():
         transaction.on_commit(partial(runner.nudge, run.id, run.owner))
     return found[0] if found else None

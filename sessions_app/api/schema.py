@@ -131,7 +131,8 @@ get_session = _operation(
 update_session = _operation(
     "updateSession", SESSIONS, "Change a session",
     "Only the fields you send change. `model` and `permissionMode` hold for an agent's run in "
-    "progress too; plain conversation (`messages`) goes on with its run as it began.",
+    "progress too, but for `bypassPermissions`, and `plan` where there are `allowedTools`: like "
+    "everything of plain conversation (`messages`), they hold from the next message on.",
     SESSION_ID,
     request=wire.UpdateSession, sends=examples.UPDATE_SESSION,
     answers={200: _answer("Session", "The session as it is now.")}, errors=(409, 410),
@@ -278,6 +279,6 @@ get_usage = _operation(
 
 get_health = _operation(
     "getHealth", SERVER, "Ask for the server's health",
-    "State, version, and how much is going on, at most a second old. Needs no key.",
+    "State, version, and how much is going on. Needs no key.",
     answers={200: _answer("Health", "How it is.")}, auth=[],
 )  # fmt: skip

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event, Semaphore
+from time import monotonic
 
 import pytest
 from django.db import connection
@@ -48,12 +51,29 @@ def test_a_run_is_looked_at_and_is_in_the_way_without_its_texts(run: Run) -> Non
         assert f'"sessions_app_run"."{text}"' not in said
 
 
-def test_the_server_counts_for_its_health_once_a_second(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+def test_who_asks_for_counts_while_others_do_shares_their_answer(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stats, "_known", None)
-    monkeypatch.setattr(stats, "monotonic", iter((0.0, 0.9, 1.1, 1.1)).__next__)
-    assert stats.counts().active_runs == 1
-    Run.objects.update(status="completed")
-    assert stats.counts().active_runs == 1
-    assert stats.counts().active_runs == 0
+    counted: list[int] = []
+    looks, counting, let_go = Semaphore(0), Event(), Event()
+
+    def clock() -> float:
+        looks.release()
+        return monotonic()
+
+    def count() -> int:
+        counted.append(len(counted))
+        counting.set()
+        assert let_go.wait(60)
+        return counted[-1]
+
+    monkeypatch.setattr(stats, "monotonic", clock)
+    monkeypatch.setattr(stats, "_count", count)
+    with ThreadPoolExecutor(9) as threads:
+        early = threads.submit(stats.counts)
+        assert counting.wait(60)
+        late = [threads.submit(stats.counts) for _ in range(8)]
+        assert all(looks.acquire(timeout=60) for _ in range(10)), "all have asked"
+        let_go.set()
+        assert early.result(60) == 0
+        assert [one.result(60) for one in late] == [1] * 8, "as of after they asked"
