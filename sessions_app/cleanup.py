@@ -5,12 +5,13 @@ Safe in parallel: every step is won by the count of rows it changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -28,6 +29,8 @@ from sessions_app.models import (
     SessionStatus,
     Ticket,
 )
+
+log = structlog.get_logger(__name__)
 
 BATCH = 200
 PROCESS_MEMORY = timedelta(days=1)
@@ -60,8 +63,8 @@ def clean_up(*, dry_run: bool = False) -> Report:
         report.expired = Session.objects.overdue().count()
         report.removed = past.count()
     else:
-        report.expired = sum(expire(session) for session in _batches(Session.objects.overdue()))
-        report.removed = sum(remove(session) for session in _batches(past))
+        report.expired = _each(expire, Session.objects.overdue())
+        report.removed = _each(remove, past)
     report.idempotency_records = _delete(
         IdempotencyRecord.objects.filter(created_at__lt=now - idempotency.LIFETIME), dry_run
     )
@@ -106,6 +109,19 @@ def remove(session: Session) -> bool:
 
 def _some_runs(session: Session) -> list[UUID]:
     return list(session.runs.values_list("pk", flat=True)[:BATCH])
+
+
+def _each(change: Callable[[Session], bool], rows: QuerySet[Session]) -> int:
+    """How many sessions it changed; one that it fails on is in nobody's way."""
+    changed = 0
+    for session in _batches(rows):
+        try:
+            changed += change(session)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("session_not_cleaned_up", session=str(session.pk))
+    return changed
 
 
 def _batches(rows: QuerySet[Session]) -> Iterator[Session]:

@@ -38,7 +38,9 @@ def forget(session: Session) -> None:
     if not others.filter(claude_session_id=session.claude_session_id).exists():
         transcripts.delete(session.claude_session_id)
     places, key_id = agents.workspaces(), session.key_id
-    for begun_by in {str(session.pk), agents.workspace_of(session).partition("/")[0]} - {""}:
+    # One that an agent or an operator has named is not ours to remove.
+    named = {str(session.pk), agents.workspace_of(session).partition("/")[0]}
+    for begun_by in map(str, _ids(named)):
         if not _working_in(key_id, begun_by).exclude(pk=session.pk).exists():
             transaction.on_commit(partial(places.remove_work, str(key_id), begun_by))
     transaction.on_commit(partial(places.remove_agent, str(session.pk)))

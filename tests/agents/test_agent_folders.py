@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from claudeapi.conf import options
 from keys_app.models import ApiKey
@@ -285,6 +286,38 @@ def test_folders_are_removed_after_the_transaction(
 
     assert waited == [False]
     assert not agents.workspaces().private(str(ended.key_id), str(ended.pk)).exists()
+
+
+def test_a_session_in_a_folder_that_somebody_named_is_removed_without_it(ended: Session) -> None:
+    named = folder_of(ended).parent / "shared"
+    named.mkdir()
+    Session.objects.update(config={"workspace": "shared"})
+    ended.refresh_from_db()
+
+    assert cleanup.remove(ended)
+
+    assert named.exists()
+    assert not agents.workspaces().private(str(ended.key_id), str(ended.pk)).exists()
+
+
+def test_a_session_that_cannot_be_removed_is_in_nobodys_way(
+    alice: Alice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = [alice.session() for _ in range(3)]
+    for session in sessions:
+        session.close("ended")
+    Session.objects.update(ended_at=timezone.now() - timedelta(days=1000))
+    forget = remains.forget
+
+    def fails_on_one(session: Session) -> None:
+        if session == sessions[0]:
+            raise ValueError
+        forget(session)
+
+    monkeypatch.setattr(remains, "forget", fails_on_one)
+
+    assert cleanup.clean_up().removed == 2
+    assert Session.objects.get() == sessions[0]
 
 
 @pytest.fixture
