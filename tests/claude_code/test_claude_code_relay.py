@@ -413,6 +413,8 @@ async def test_a_large_request_passes_and_one_that_would_hold_up_the_server_does
     caller.lease.open(Upstream(made_up.url, "sk-operator"))
 
     assert (await caller.post(body))[0] == status
+    failure = caller.lease.failure
+    assert (failure.type if failure else "") == ("request_too_large" if status == 413 else "")
 
 
 async def test_what_one_agent_asks_at_once_has_so_many_bytes_and_no_more(

@@ -39,13 +39,17 @@ class Refused(Exception):
 
     Attributes:
         status, kind, message: of the answer, in the upstream's shape.
+        failure: what the run ends with, if the agent gives up on it.
     """
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+    def __init__(
+        self, status: int, kind: str, message: str, failure: Failure | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
+        self.failure = failure or Failure("status", status, kind, message)
 
 
 def url_of(request: web.BaseRequest, upstream: Upstream) -> str:
@@ -129,8 +133,9 @@ def _check(asked: dict[str, Any], lease: Lease) -> None:
     allowance = lease.allowance
     for model in _models(asked):
         if not allowance.has(model):
-            lease.failure = Failure("model", message=str(model)[:200], allowed=allowance.models)
-            raise Refused(403, "permission_error", "The key's policy does not allow this model.")
+            denied = Failure("model", message=str(model)[:200], allowed=allowance.models)
+            said = "The key's policy does not allow this model."
+            raise Refused(403, "permission_error", said, denied)
 
 
 def _models(asked: dict[str, Any]) -> Iterator[object]:

@@ -119,6 +119,7 @@ class Relay:
                 body = await asking.body_of(request, lease)
                 return await self._forward(request, body, lease, lease.upstream)
             except asking.Refused as refused:
+                lease.failure = refused.failure
                 return answering.refusal(refused.status, refused.kind, refused.message)
 
     def _lease_of(self, headers: Mapping[str, str]) -> Lease | None:

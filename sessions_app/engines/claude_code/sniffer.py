@@ -6,8 +6,9 @@ content arrived (a `ping` is none), what was counted, and whether the answer is 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ _NOT_IN_THE_SUM = ("advisor_message", "compaction")
 _WRITTEN = ("text", "thinking", "partial_json")
 _PER_TOKEN = 4
 """Letters that a token has, roughly."""
+_WORTH_CHARGING = 100
+"""Letters that pass until they are charged: their price costs more to tell than to pass them."""
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class Counter:
     _told: Usage = field(default_factory=Usage)
     _beside: list[tuple[str, Usage]] = field(default_factory=list)
     _untold: int = 0
+    _uncharged: int = 0
     _charged: Usage = field(default_factory=Usage)
     _cost: Decimal = Decimal(0)
 
@@ -57,6 +61,7 @@ class Counter:
         self._model = self.tally.model = model or self._model
         self._told = _larger(self._told, Usage.read(usage))
         self._untold = 0
+        self._uncharged = _WORTH_CHARGING
         if parts := usage.get("iterations"):
             self._beside = [
                 (part.get("model") or self._model, Usage.read(part))
@@ -67,10 +72,15 @@ class Counter:
     def pass_on(self, delta: dict[str, Any]) -> None:
         """Note what the model has written just now."""
         texts = (delta.get(name) or "" for name in _WRITTEN)
-        self._untold += sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
+        passed = sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
+        self._untold += passed
+        self._uncharged += passed
 
     def charge(self) -> None:
-        """Put into the tally what has come since the last time."""
+        """Put into the tally what has come since the last time, if it is worth it."""
+        if self._uncharged < _WORTH_CHARGING:
+            return
+        self._uncharged = 0
         estimate = self._told.output_tokens + self._untold // _PER_TOKEN
         parts = [(self._model, replace(self._told, output_tokens=estimate)), *self._beside]
         cost, usage = Decimal(0), Usage()
@@ -82,12 +92,15 @@ class Counter:
         self._cost, self._charged = cost, usage
 
 
+_counts = attrgetter(*(field.name for field in fields(Usage)))
+
+
 def _larger(one: Usage, other: Usage) -> Usage:
-    return Usage(*map(max, astuple(one), astuple(other)))
+    return Usage(*map(max, _counts(one), _counts(other)))
 
 
 def _sum(total: Usage, now: Usage, before: Usage) -> Usage:
-    counts = zip(astuple(total), astuple(now), astuple(before), strict=True)
+    counts = zip(_counts(total), _counts(now), _counts(before), strict=True)
     return Usage(*(so_far + new - old for so_far, new, old in counts))
 
 
@@ -116,8 +129,7 @@ class StreamSniffer:
             self._frames = None
             return True
         contents = [self._read(json_object(data)) for data in events]
-        if any(contents):
-            self._counter.charge()
+        self._counter.charge()
         return any(contents)
 
     def _read(self, event: dict[str, Any]) -> bool:
