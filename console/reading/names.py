@@ -12,22 +12,29 @@ from django.db.models import OuterRef, Subquery, TextField, Value
 from django.db.models.functions import StrIndex, Substr
 
 from console.reading.text import line
-from sessions_app.models import Run, Session
+from sessions_app.models import Message, Run, Session
 
 WORDS = 80
 """Characters of a prompt that name a session."""
 PROMPT = 300
 HEAD = 2_000
 _TEXT = re.compile(r'"text":"((?:[^"\\]|\\.)*)')
-# The beginning of the first text only: a prompt may be long, and hold pictures before it.
-_FIRST_TEXT = Substr(
-    "prompt", StrIndex("prompt", Value('"text":"')), HEAD, output_field=TextField()
-)
+
+
+def _first_text(field: str) -> Substr:
+    """The beginning of the first text only: a prompt may be long, and hold pictures before it."""
+    return Substr(field, StrIndex(field, Value('"text":"')), HEAD, output_field=TextField())
 
 
 def prompts_of(runs: Iterable[UUID]) -> dict[UUID, str]:
     """The first words of what these runs were asked, with one query for all."""
-    rows = Run.objects.filter(pk__in=runs).values_list("pk", _FIRST_TEXT)
+    rows = Run.objects.filter(pk__in=runs).values_list("pk", _first_text("prompt"))
+    return {pk: _words(text or "", PROMPT) for pk, text in rows}
+
+
+def words_of(messages: Iterable[UUID]) -> dict[UUID, str]:
+    """The first words of these messages, with one query for all."""
+    rows = Message.objects.filter(pk__in=messages).values_list("pk", _first_text("content"))
     return {pk: _words(text or "", PROMPT) for pk, text in rows}
 
 
@@ -48,7 +55,7 @@ def name_all(sessions: Sequence[Session]) -> None:
 
 def _first_prompts(ids: Iterable[Any]) -> dict[Any, str]:
     runs = Run.objects.filter(session=OuterRef("pk")).order_by("created_at", "id")
-    head = runs.values(head=_FIRST_TEXT)[:1]
+    head = runs.values(head=_first_text("prompt"))[:1]
     rows = Session.objects.filter(pk__in=ids).values_list("pk", Subquery(head))
     return {pk: _words(text or "", WORDS) for pk, text in rows}
 

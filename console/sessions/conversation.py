@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call as it ran, and its outcome: `done`, `error`, `open` or `no result`.
+    """A tool call as it ran, and its outcome: `done`, `error`, `open`, `not shown` or `no result`.
 
     Attributes:
         asked: the agent's own input, where it was allowed with another.
@@ -104,7 +104,8 @@ def turns(
     by_call = {row.tool_use_id: row for row in approvals if row.tool_use_id}
     known = {run.id: run for run in runs}
     unfinished = {run.id for run in known.values() if not run.finished}
-    reader = _Reader(results_of([*messages, *later]), by_call, unfinished)
+    read = [*messages, *later]
+    reader = _Reader(results_of(read), _last_left_out(read), by_call, unfinished)
     found: dict[UUID | None, Turn] = {}
     for message in messages:
         if message.run_id not in found:
@@ -122,11 +123,24 @@ def _begun(turn: Turn) -> datetime:
 
 
 def _prompt(run: Run) -> list[Part]:
-    if left_out := getattr(run, "left_out", 0):
-        return [_too_long(left_out)]
     blocks = run.prompt
     given = [block for block in blocks if isinstance(block, dict)] if blocks else []
-    return [_user_part(block) for block in given]
+    return [*map(_user_part, given), *_too_long(run)]
+
+
+def _last_left_out(messages: Iterable[Message]) -> dict[UUID | None, int]:
+    """The runs of which a message without its content may hold results, and its number."""
+    return {
+        message.run_id: message.sequence
+        for message in messages
+        if getattr(message, "left_out", 0) and _may_hold_results(message)
+    }
+
+
+def _may_hold_results(message: Message) -> bool:
+    # What a user says in a run is its prompt; in what was taken over it may be results too.
+    is_prompt = message.source == "user" and message.run_id is not None
+    return message.type == "user" and not is_prompt
 
 
 class _Reader:
@@ -135,10 +149,12 @@ class _Reader:
     def __init__(
         self,
         results: Mapping[str, dict[str, Any]],
+        left_out: Mapping[UUID | None, int],
         approvals: Mapping[str, Approval],
         unfinished: Container[UUID | None],
     ) -> None:
         self._results = results
+        self._left_out = left_out
         self._approvals = approvals
         self._unfinished = unfinished
         self._shown: set[str] = set()
@@ -164,11 +180,11 @@ class _Reader:
         )
 
     def _parts(self, message: Message) -> list[Part]:
-        if left_out := getattr(message, "left_out", 0):
-            return [_too_long(left_out)]
+        if note := _too_long(message):
+            return [*map(_user_part, blocks_of(message.content)), *note]
         if message.type == "assistant":
-            is_open = message.run_id in self._unfinished
-            return [self._assistant_part(b, is_open) for b in blocks_of(message.content)]
+            missing = self._without_result(message)
+            return [self._assistant_part(b, missing) for b in blocks_of(message.content)]
         if message.type == "user":
             return [
                 part
@@ -177,14 +193,20 @@ class _Reader:
             ]
         return _note(message)
 
-    def _assistant_part(self, block: dict[str, Any], is_open: bool) -> Part:
+    def _without_result(self, message: Message) -> str:
+        """The outcome of those calls in a message whose results were not read."""
+        if self._left_out.get(message.run_id, 0) > message.sequence:
+            return "not shown"
+        return "open" if message.run_id in self._unfinished else "no result"
+
+    def _assistant_part(self, block: dict[str, Any], missing: str) -> Part:
         kind = block.get("type")
         if kind == "text":
             return self._text(str(block.get("text", "")))
         if kind == "thinking":
             return Part("thinking", prose(block.get("thinking", "")))
         if kind in CALLS:
-            return Part("tool", tool=self._call(block, is_open))
+            return Part("tool", tool=self._call(block, missing))
         return Part("json", _folded(pretty(block)), title=line(kind or "block"))
 
     def _text(self, text: str) -> Part:
@@ -192,7 +214,7 @@ class _Reader:
             return Part("plain", _folded(prose(text)))
         return Part("markdown", markdown.render(text, self._room))
 
-    def _call(self, block: dict[str, Any], is_open: bool) -> ToolCall:
+    def _call(self, block: dict[str, Any], missing: str) -> ToolCall:
         identity, name = str(block.get("id", "")), line(block.get("name", "tool"), 100)
         asked = given = block.get("input")
         approval = self._approvals.get(identity)
@@ -206,7 +228,7 @@ class _Reader:
             name=name,
             headline=headline(given),
             given=_folded(pretty(given)),
-            outcome=_outcome(result, is_open),
+            outcome=_outcome(result) if result else missing,
             output=_folded(output_of(result)) if result else Folded(""),
             diffs=of_call(name, given, room=self._room) if isinstance(given, dict) else (),
             approval=approval,
@@ -222,8 +244,9 @@ class _Reader:
         return Part("json", _folded(output_of(block)), title="Result of an earlier tool call")
 
 
-def _too_long(characters: int) -> Part:
-    return Part("note", f"Too long for a page: {characters:,} characters.")
+def _too_long(row: Message | Run) -> list[Part]:
+    characters = getattr(row, "left_out", 0)
+    return [Part("note", f"Too long for a page: {characters:,} characters.")] if characters else []
 
 
 def _user_part(block: dict[str, Any]) -> Part:
@@ -235,9 +258,7 @@ def _user_part(block: dict[str, Any]) -> Part:
     return Part("json", _folded(pretty(block)), title=line(kind or "block"))
 
 
-def _outcome(result: dict[str, Any] | None, is_open: bool) -> str:
-    if result is None:
-        return "open" if is_open else "no result"
+def _outcome(result: dict[str, Any]) -> str:
     return "error" if result.get("is_error") else "done"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from django.db.models.functions import Length
 from django.http import Http404
 
 from console.reading.lists import LONG
+from console.reading.names import prompts_of, words_of
 from console.sessions.blocks import calls_of, unanswered
 from console.sessions.conversation import Turn, turns
 from sessions_app.actions.messages import recover_if_orphaned
@@ -25,7 +27,7 @@ SILENT = 20
 ROOM = 4_000_000
 """Characters of messages that a page reads, and those of the longest that it shows."""
 PROMPT = 400_000
-"""Characters of the longest prompt that is shown of a run without messages."""
+"""Characters of the longest prompt that is shown whole of a run without messages."""
 NO_TEXTS = ("prompt", "response")
 
 
@@ -87,38 +89,53 @@ def _results_behind(session: Session, messages: Sequence[Message]) -> list[Messa
         return []
     rows = Message.objects.filter(session=session, run__in=runs, type="user")
     behind = rows.filter(sequence__gt=messages[-1].sequence)
-    return _fitting(behind.order_by("sequence"), LOOKED_AHEAD)
+    return _fitting(behind.order_by("sequence"), LOOKED_AHEAD, ends_when_full=False)
 
 
-def _fitting(rows: QuerySet[Message], limit: int) -> list[Message]:
+def _fitting(rows: QuerySet[Message], limit: int, *, ends_when_full: bool = True) -> list[Message]:
     """The first of these, so many at most, as far as a page has room.
 
     One that is longer than the room is there without its content: `left_out` says how long.
+    So are those for which no room is left, where these do not end with them.
     """
     chosen: list[UUID] = []
     too_long: dict[UUID, int] = {}
     room = ROOM
     for pk, size in rows.annotate(size=Length("content")).values_list("pk", "size")[:limit]:
-        if size > ROOM:
+        if size > ROOM or (size > room and not ends_when_full):
             too_long[pk] = size
         elif (room := room - size) < 0:
             break
         chosen.append(pk)
     found = Message.objects.in_bulk([pk for pk in chosen if pk not in too_long])
-    for message in Message.objects.filter(pk__in=too_long).defer("content"):
-        message.content, message.left_out = {}, too_long[message.pk]  # type: ignore[attr-defined]
-        found[message.pk] = message
+    found |= _without_content(too_long) if too_long else {}
     return [found[pk] for pk in chosen if pk in found]
 
 
+def _without_content(sizes: Mapping[UUID, int]) -> dict[UUID, Message]:
+    """Messages that a page has no room for; what a user said has its first words."""
+    found = Message.objects.defer("content").in_bulk(sizes)
+    said = [pk for pk, message in found.items() if message.source == message.type == "user"]
+    words = words_of(said)
+    for pk, message in found.items():
+        message.content = {"message": {"content": _as_text(words.get(pk, ""))}}
+        message.left_out = sizes[pk]  # type: ignore[attr-defined]
+    return found
+
+
+def _as_text(words: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": words}] if words else []
+
+
 def _with_prompts(rows: QuerySet[Run]) -> list[Run]:
-    """Runs and what they were asked; of what is too long, `left_out` says how long."""
+    """Runs and what they were asked; of what is too long the first words, and `left_out`."""
     found = list(rows.defer(*NO_TEXTS))
     sizes = dict(rows.annotate(size=Length("prompt")).values_list("pk", "size"))
     fit = [pk for pk, size in sizes.items() if size <= PROMPT]
     prompts = dict(Run.objects.filter(pk__in=fit).values_list("pk", "prompt"))
+    words = prompts_of(sizes.keys() - prompts.keys())
     for run in found:
-        run.prompt = prompts.get(run.pk, [])
+        run.prompt = prompts.get(run.pk) or _as_text(words.get(run.pk, ""))
         run.left_out = 0 if run.pk in prompts else sizes.get(run.pk, 0)  # type: ignore[attr-defined]
     return found
 
