@@ -105,6 +105,26 @@ def test_the_playground_shows_stream_events_and_programs(otto: Chromium) -> None
     otto.until_text("UPSTREAM_OVERLOADED", ".cv-turn:last-child .cv-error")
 
 
+def test_many_events_at_once_cost_the_page_one_layout(otto: Chromium) -> None:
+    begin(otto, "")
+    otto.run(
+        """const events = document.getElementById("pg-events");
+           const { get } = Object.getOwnPropertyDescriptor(Element.prototype, "scrollHeight");
+           window.looks = 0;
+           Object.defineProperty(events, "scrollHeight",
+             { get() { window.looks += 1; return get.call(this); } });
+           for (let id = 1; id <= 1000; id += 1) {
+             const detail = { id, name: "message", data: { message: { type: "assistant" } } };
+             document.dispatchEvent(new CustomEvent("console:event", { detail }));
+           }"""
+    )
+
+    otto.until_text("1000", "#pg-events > :last-child")
+
+    assert otto.run("return window.looks") <= 2
+    assert len(otto.all("#pg-events > details")) == 300
+
+
 @pytest.mark.parametrize("page", ["playground", "sessions"])
 def test_a_session_that_is_gone_is_not_waited_for(
     otto: Chromium, server: ServerProcess, page: str

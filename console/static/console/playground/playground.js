@@ -107,6 +107,14 @@
 
   const events = document.getElementById("pg-events");
   if (events) events.scrollTop = events.scrollHeight;
+  // Once a frame: each look at the height is a layout of the whole page.
+  const fresh = [];
+  function showFresh() {
+    const atEnd = events.scrollHeight - events.scrollTop - events.clientHeight < 40;
+    events.append(...fresh.splice(0));
+    while (events.childElementCount > SHOWN) events.firstElementChild.remove();
+    if (atEnd) events.scrollTop = events.scrollHeight;
+  }
   if (events) {
     document.addEventListener("console:event", ({ detail }) => {
       const quiet = document.getElementById("pg-quiet");
@@ -129,10 +137,9 @@
       made.addEventListener("toggle", () => {
         text.textContent = window.consoleMarks.code(JSON.stringify(detail.data, null, 2));
       });
-      const atEnd = events.scrollHeight - events.scrollTop - events.clientHeight < 40;
-      events.append(made);
-      while (events.childElementCount > SHOWN) events.firstElementChild.remove();
-      if (atEnd) events.scrollTop = events.scrollHeight;
+      if (!fresh.length) requestAnimationFrame(showFresh);
+      fresh.push(made);
+      if (fresh.length > SHOWN) fresh.shift(); // a hidden tab has no frames
     });
   }
 
