@@ -49,7 +49,7 @@ async def test_sigterm_ends_it_with_a_stream_open() -> None:
     ):
         assert response.status_code == 200
         simulator.process.terminate()
-        simulator.process.wait(timeout=5)
+        simulator.process.wait(timeout=60)
     simulator.stop()
 
 
@@ -73,6 +73,6 @@ def test_it_dies_with_a_parent_that_was_killed() -> None:
         stream=True,
     )
     parent.kill()
-    parent.wait(timeout=5)
+    parent.wait(timeout=60)
     with pytest.raises(httpx2.RemoteProtocolError):
         stream.read()

@@ -170,7 +170,7 @@ async def test_who_waits_in_the_queue_of_a_server_that_ends_may_send_again(
     message = {"json": {"prompt": "[[sim text mine]]", "onBusy": "enqueue"}, "headers": headers}
     async with Api(same_data[0].url) as api:
         session = await api.session()
-        async with api.post_stream(session, "[[sim slow n=100 delay=20ms]]") as stream:
+        async with api.post_stream(session, "[[sim slow n=100 delay=100ms]]") as stream:
             waiting = asyncio.create_task(
                 api.call("POST", f"sessions/{session}/messages", **message)
             )
@@ -230,4 +230,4 @@ async def test_a_run_longer_than_the_drain_is_cancelled_and_its_clients_are_told
     assert end.data["error"]["details"]["reason"] == "draining"
     assert [body["error"]["code"] for _, body in told] == ["RUN_CANCELLED", "DRAINING"]
     assert await asyncio.to_thread(server.wait) == 0
-    assert time.monotonic() - asked < 8
+    assert time.monotonic() - asked < 25  # the run alone would take 30

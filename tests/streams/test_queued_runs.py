@@ -86,7 +86,7 @@ async def test_an_interrupt_goes_before_what_waits_and_leaves_it_there(api: Api)
 
 async def test_the_model_is_not_told_what_was_stopped_in_the_queue(api: Api) -> None:
     session = await api.session()
-    await api.start(session, "[[sim slow n=50 delay=20ms]]")
+    await api.start(session, "[[sim slow n=50 delay=60ms]]")
     assert (await api.send(session, "forget it", onBusy="enqueue", timeout=50))[0] == 408
     status, body = await api.send(session, "How many messages?", onBusy="enqueue")
     assert status == 200

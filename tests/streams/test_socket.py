@@ -18,7 +18,7 @@ from tests.server_process import ALICE, BOB, ServerProcess, manage
 from tests.streams.client import LAST, PATIENCE, Api, numbered
 from tests.streams.keys import issued
 
-LONG = "[[sim slow n=1000 delay=20ms]]"
+LONG = "[[sim slow n=6000 delay=20ms]]"
 
 
 @asynccontextmanager

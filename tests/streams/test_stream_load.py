@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -99,16 +99,15 @@ async def test_a_database_locked_for_seconds_loses_nothing(api: Api, server: Ser
     async with api.post_stream(session, "[[sim slow n=60 delay=20ms]]") as stream:
         await stream.take(10)
         path = Path(server.env["DATA_DIR"]) / "db.sqlite3"
-        other = sqlite3.connect(path, timeout=30, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        locked = time.monotonic()
-        # The reply ends meanwhile; its end can't be written, so it isn't told.
-        live = await stream.take(50)
-        assert time.monotonic() - locked < 10
-        await asyncio.sleep(2)
-        assert stream.seen[-1].name == "message"
-        other.execute("ROLLBACK")
-        other.close()
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            locked = time.monotonic()
+            # The reply ends meanwhile; its end can't be written, so it isn't told.
+            live = await stream.take(50)
+            assert time.monotonic() - locked < 10
+            await asyncio.sleep(2)
+            assert stream.seen[-1].name == "message"
+            other.execute("ROLLBACK")
         events = numbered(await stream.all())
     assert events[-1].name == "complete"
     assert len(live) >= 50
