@@ -83,10 +83,13 @@ def finished(caller: Caller, session: str, run_id: str) -> dict[str, Any]:
 
 def log(caller: Caller, session: str) -> list[dict[str, Any]]:
     """The session's whole log."""
-    entries: list[dict[str, Any]] = ok(caller.get(f"{session}/events", after=0, limit=500))[
-        "events"
-    ]
-    return entries
+    entries: list[dict[str, Any]] = []
+    while True:
+        after = entries[-1]["id"] if entries else 0
+        page = ok(caller.get(f"{session}/events", after=after, limit=500))
+        entries += page["events"]
+        if not page["hasMore"]:
+            return entries
 
 
 def tool_results(caller: Caller, session: str) -> list[str]:

@@ -86,8 +86,8 @@ def test_a_gentle_end_lets_a_run_finish_and_tells_one_that_does_not(
     eventually(lambda: processes(f"sleep\0{marker}"), "the tool")
     server.signal(signal.SIGTERM)
     assert server.wait(40) == 0
-    assert not processes(f"sleep\0{marker}")
-    assert not processes(server.env["DATA_DIR"])
+    eventually(lambda: not processes(f"sleep\0{marker}"), "the tool to be gone")
+    eventually(lambda: not processes(server.env["DATA_DIR"]), "all else to be gone")
     alice = at(serve(after=server).url, alice)
     done, stopped = (
         ok(alice.get(f"{session}/runs/{run}"))

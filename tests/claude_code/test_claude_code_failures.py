@@ -26,7 +26,7 @@ from claudeapi.core.errors import (
 from sessions_app.engines.base import Upstream
 from sessions_app.engines.claude_code import actor, run
 from sessions_app.engines.events import Delta
-from tests.claude_code.cast import Session, Told, bash, processes_with
+from tests.claude_code.cast import Session, Told, bash, processes_with, until
 from tests.claude_code.conftest import OPERATORS_KEY, MakeEngine
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,8 @@ async def test_an_upstream_that_cannot_be_reached_is_told_so(impatient: Session)
 
 
 async def test_an_upstream_that_stalls_is_given_up(alice: Session) -> None:
-    alice.upstream = replace(alice.upstream, idle_timeout=1.0)
+    patient = alice.upstream
+    alice.upstream = replace(patient, idle_timeout=1.0)
     for directive in ("stall after=3", "stall after=3 pings=true every=50ms", "silence"):
         began = time.monotonic()
 
@@ -99,6 +100,7 @@ async def test_an_upstream_that_stalls_is_given_up(alice: Session) -> None:
 
         assert type(told.error) is UpstreamTimeout
         assert time.monotonic() - began < 10
+    alice.upstream = patient
     assert (await alice.say("[[sim text 'well again']]")).finished.text == "well again"
 
 
@@ -107,17 +109,19 @@ async def test_an_agent_that_falls_silent_is_given_up(
 ) -> None:
     monkeypatch.setattr(run, "_GRACE", 0.5)
     await alice.say("Hello")
+    own = alice.upstream = replace(alice.upstream)
 
     def stop(event: object) -> None:
         if isinstance(event, Delta) and b"tok3 " in event.raw:
+            # Only now: an agent may be slow to begin.
+            object.__setattr__(own, "idle_timeout", 0.5)
             for pid in processes_with(alice.claude_id):
                 os.kill(pid, signal.SIGSTOP)
 
-    alice.upstream = replace(alice.upstream, idle_timeout=0.5)
     told = await alice.say("[[sim slow n=500 delay=20ms]]", on_event=stop)
 
     assert type(told.error) is UpstreamTimeout
-    assert processes_with(alice.claude_id) == []
+    await until(lambda: not processes_with(alice.claude_id))
 
 
 async def test_an_idle_agent_that_does_not_answer_is_replaced(

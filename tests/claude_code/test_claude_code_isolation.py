@@ -223,7 +223,7 @@ async def test_when_the_server_is_killed_nothing_of_a_session_survives(
     server.send_signal(signal.SIGKILL)
     await server.wait()
 
-    await until(lambda: not processes_with(str(tmp_path)) and not processes_with(mark))
+    await until(lambda: not processes_with(str(tmp_path)) and not processes_with(f"sleep\0{mark}"))
 
 
 async def test_a_closed_session_leaves_no_process(alice: Session) -> None:
@@ -234,7 +234,9 @@ async def test_a_closed_session_leaves_no_process(alice: Session) -> None:
     await alice.engine.release(alice.session_id)
 
     await saying
-    await until(lambda: not processes_with(mark) and not processes_with(alice.claude_id))
+    await until(
+        lambda: not processes_with(f"sleep\0{mark}") and not processes_with(alice.claude_id)
+    )
 
 
 async def test_without_a_sandbox_writing_elsewhere_is_asked_for(

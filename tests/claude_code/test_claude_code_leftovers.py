@@ -50,7 +50,9 @@ def agent(request: pytest.FixtureRequest, make_engine: MakeEngine, upstream: Ups
 
 
 def in_background(program: str) -> str:
-    return bash(f'setsid python3 -c "{program}" >/dev/null 2>&1 & sleep 0.2; echo started')
+    """Starts it, and ends when the test has seen it."""
+    wait = "while [ ! -e seen ]; do sleep 0.1; done"
+    return bash(f'setsid python3 -c "{program}" >/dev/null 2>&1 & {wait}; echo started')
 
 
 async def test_a_daemon_ends_with_the_run_that_started_it_and_the_agent_lives_on(
@@ -80,6 +82,7 @@ async def test_a_cancel_ends_what_the_tool_has_detached(agent: Session) -> None:
 async def test_a_process_without_its_first_thread_ends_as_well(agent: Session) -> None:
     saying = asyncio.create_task(agent.say(in_background(HEADLESS)))
     await until(lambda: threads_named(MARK))
+    (agent.workspace / "seen").touch()
 
     assert "started" in (await saying).tool_texts[0]
     assert not threads_named(MARK)
@@ -89,8 +92,9 @@ async def test_what_forks_as_fast_as_it_is_killed_ends_or_takes_its_agent_with_i
     agent: Session,
 ) -> None:
     saying = asyncio.create_task(agent.say(in_background(FORKING)))
-    await until(lambda: processes_with(MARK))
+    await until((agent.workspace / MARK).exists)
+    (agent.workspace / "seen").touch()
     await saying
 
-    await until(lambda: not processes_with(MARK))
+    await until(lambda: not processes_with(f"open('{MARK}'"))
     assert (await agent.say("[[sim text 'fine']]")).finished.text == "fine"

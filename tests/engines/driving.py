@@ -61,6 +61,13 @@ class Outcome:
         return last
 
     @property
+    def told(self) -> str:
+        """What an assertion says of it."""
+        kinds = [type(event).__name__ for event in self.events]
+        wholes = [body.get("subtype") or body["type"] for body in self.wholes]
+        return f"{self.error!r}, {kinds.count('Delta')} deltas, {wholes}, {self.seconds:.1f} s"
+
+    @property
     def ended_well(self) -> bool:
         return any(isinstance(event, Finished) for event in self.events)
 
