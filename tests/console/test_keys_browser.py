@@ -80,7 +80,7 @@ def clipboard(screen: Screen) -> str:
 
 def copy(screen: Screen, what: str) -> str:
     screen.one(f"[data-copy={what}]").click()
-    screen.until_text("Copied", ".key-copied")
+    screen.until_text("Copied", f"[data-copy={what}]")
     return clipboard(screen)
 
 
@@ -203,7 +203,7 @@ def test_a_key_is_made_and_extended_by_keyboard_alone(operator: Screen, watched:
     operator.one("#key-text")
     press_until("[data-copy=key-text]")
     operator.type(ENTER)
-    operator.until_text("Copied", ".key-copied")
+    operator.until_text("Copied", "[data-copy=key-text]")
     assert re.match(r"capi_\w+$", clipboard(operator))
 
     operator.open(f"{watched}change/")
