@@ -50,7 +50,7 @@ def test_nothing_is_lost_in_races_on_postgresql(
         cwd=request.config.rootpath,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=900,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
