@@ -21,8 +21,6 @@ _NOT_IN_THE_SUM = ("advisor_message", "compaction")
 _WRITTEN = ("text", "thinking", "partial_json")
 _PER_TOKEN = 4
 """Letters that a token has, roughly."""
-_WORTH_CHARGING = 100
-"""Letters that pass until they are charged: their price costs more to tell than to pass them."""
 
 
 @dataclass(slots=True)
@@ -52,44 +50,50 @@ class Counter:
     _told: Usage = field(default_factory=Usage)
     _beside: list[tuple[str, Usage]] = field(default_factory=list)
     _untold: int = 0
-    _uncharged: int = 0
-    _charged: Usage = field(default_factory=Usage)
+    _token_price: Decimal = Decimal(0)
+    _counted: Usage = field(default_factory=Usage)
     _cost: Decimal = Decimal(0)
 
     def tell(self, usage: dict[str, Any], model: str = "") -> None:
         """Take over a `usage` object; each one tells the answer's sums so far."""
         self._model = self.tally.model = model or self._model
         self._told = _larger(self._told, Usage.read(usage))
-        self._untold = 0
-        self._uncharged = _WORTH_CHARGING
         if parts := usage.get("iterations"):
             self._beside = [
                 (part.get("model") or self._model, Usage.read(part))
                 for part in parts
                 if part.get("type") in _NOT_IN_THE_SUM
             ]
+        self._replace_estimate()
 
     def pass_on(self, delta: dict[str, Any]) -> None:
-        """Note what the model has written just now."""
+        """Count what the model has written just now."""
         texts = (delta.get(name) or "" for name in _WRITTEN)
-        passed = sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
-        self._untold += passed
-        self._uncharged += passed
+        self._untold += sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
+        tokens, self._untold = divmod(self._untold, _PER_TOKEN)
+        if (
+            tokens
+        ):  # for each delta of each stream: what `_replace_estimate` does costs ten times as much
+            cost = tokens * self._token_price
+            self.tally.cost += cost
+            self.tally.usage = _with_output(self.tally.usage, tokens)
+            self._cost += cost
+            self._counted = _with_output(self._counted, tokens)
 
-    def charge(self) -> None:
-        """Put into the tally what has come since the last time, if it is worth it."""
-        if self._uncharged < _WORTH_CHARGING:
-            return
-        self._uncharged = 0
-        estimate = self._told.output_tokens + self._untold // _PER_TOKEN
-        parts = [(self._model, replace(self._told, output_tokens=estimate)), *self._beside]
+    def _replace_estimate(self) -> None:
         cost, usage = Decimal(0), Usage()
-        for model, part in parts:
+        for model, part in [(self._model, self._told), *self._beside]:
             cost += prices.cost(model, part)
             usage = _sum(usage, part, Usage())
         self.tally.cost += cost - self._cost
-        self.tally.usage = _sum(self.tally.usage, usage, self._charged)
-        self._cost, self._charged = cost, usage
+        self.tally.usage = _sum(self.tally.usage, usage, self._counted)
+        self._cost, self._counted, self._untold = cost, usage, 0
+        one_more = prices.cost(self._model, _with_output(self._told, 1))
+        self._token_price = one_more - prices.cost(self._model, self._told)
+
+
+def _with_output(usage: Usage, tokens: int) -> Usage:
+    return replace(usage, output_tokens=usage.output_tokens + tokens)
 
 
 _counts = attrgetter(*(field.name for field in fields(Usage)))
@@ -129,7 +133,6 @@ class StreamSniffer:
             self._frames = None
             return True
         contents = [self._read(json_object(data)) for data in events]
-        self._counter.charge()
         return any(contents)
 
     def _read(self, event: dict[str, Any]) -> bool:
@@ -153,9 +156,7 @@ def count_whole(body: bytes, tally: Tally) -> None:
     """Count an answer that was not streamed."""
     message = json_object(body)
     if isinstance(message.get("usage"), dict):
-        counter = Counter(tally)
-        counter.tell(message["usage"], message.get("model") or "")
-        counter.charge()
+        Counter(tally).tell(message["usage"], message.get("model") or "")
 
 
 def json_object(data: bytes) -> dict[str, Any]:
