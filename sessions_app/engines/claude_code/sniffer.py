@@ -71,9 +71,8 @@ class Counter:
         texts = (delta.get(name) or "" for name in _WRITTEN)
         self._untold += sum(map(len, texts)) + (delta.get("estimated_tokens") or 0) * _PER_TOKEN
         tokens, self._untold = divmod(self._untold, _PER_TOKEN)
-        if (
-            tokens
-        ):  # for each delta of each stream: what `_replace_estimate` does costs ten times as much
+        if tokens:
+            # Not by `_replace_estimate`, which costs ten times as much for each delta.
             cost = tokens * self._token_price
             self.tally.cost += cost
             self.tally.usage = _with_output(self.tally.usage, tokens)
