@@ -218,6 +218,7 @@ def test_the_unit_has_nothing_that_keeps_the_sandbox_from_working() -> None:
         assert f"`{name}`" in document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["/proc/sys", "/proc/kmsg"])
 def test_what_is_mounted_over_proc_is_found(server: ServerProcess, place: str) -> None:
     """As `ProtectKernelTunables` and `ProtectKernelLogs` do."""

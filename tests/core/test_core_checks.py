@@ -56,6 +56,7 @@ def test_patterns_that_protect_nothing_or_half_are_told(
     assert ids(checks.check_open_routes()) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["off", "auto"])
 def test_production_goes_without_a_sandbox_only_if_that_is_confirmed(
     tmp_path: Path, mode: str
@@ -130,12 +131,14 @@ def test_production_settings_pass_djangos_deployment_checks(tmp_path: Path) -> N
     assert "no issues" in manage("check", "--deploy", "--fail-level", "WARNING", env=env)
 
 
+@pytest.mark.slow
 def test_the_generated_documents_are_current(tmp_path: Path) -> None:
     env = environment(tmp_path)
     manage("config_reference", "--check", env=env)
     manage("error_reference", "--check", env=env)
 
 
+@pytest.mark.slow
 def test_the_address_of_the_command_line_is_checked_as_the_environments(tmp_path: Path) -> None:
     env = environment(tmp_path)
     wrong = manage("serve", "--port", "70000", "--host", "0.0.0.0", env=env, check=False)

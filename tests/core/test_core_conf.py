@@ -261,6 +261,7 @@ def test_every_setting_says_what_it_is_for() -> None:
     assert all(setting.help.endswith(".") for setting in TABLE)
 
 
+@pytest.mark.slow
 def test_a_settings_module_that_imports_ours_can_set_the_options(tmp_path: Path) -> None:
     module = tmp_path / "derived_settings.py"
     module.write_text("from claudeapi.settings import *\nCLAUDE_CODE_API = {'maxSessions': 7}\n")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claudeapi.core import json_body
@@ -46,6 +46,7 @@ def inside(value: object) -> list[object] | None:
     return value if isinstance(value, list) else None
 
 
+@settings(max_examples=40)
 @given(objects)
 def test_what_json_can_say_comes_through(value: dict[str, object]) -> None:
     assert parse_json(json.dumps(value).encode()) == value
@@ -94,6 +95,7 @@ def test_what_has_too_many_values_is_refused_before_they_are_made(
     assert not parsed
 
 
+@settings(max_examples=40)
 @given(objects)
 def test_depth_and_values_are_counted_past_any_text(value: dict[str, object]) -> None:
     body = json.dumps(value).encode()

@@ -222,6 +222,11 @@ def test_bootstrap_prints_an_operator_and_a_key_once(tmp_path: Path) -> None:
         assert (data_dir / name).stat().st_mode & 0o777 == 0o600, name
 
 
+def _hears_ctrl_c() -> None:
+    """As from a terminal: what a shell starts in the background inherits that it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_daphne_serves_the_same_with_a_simulator(migrated: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -233,6 +238,7 @@ def test_daphne_serves_the_same_with_a_simulator(migrated: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=_hears_ctrl_c,
     )
     try:
         wait_until(lambda: is_open(f"http://127.0.0.1:{port}"), 40)
@@ -241,5 +247,5 @@ def test_daphne_serves_the_same_with_a_simulator(migrated: Path) -> None:
         assert headers["x-request-id"]
     finally:
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     assert "built-in simulator" in output
