@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -62,8 +62,11 @@ def oldest_first(
     size: Combinable = Value(0)
     for name in large:
         size = size + Coalesce(Length(name), 0)
-    found = _slice(rows, size, 0, PAGE_ROWS)
-    if not rows[len(found) : len(found) + 1].exists():
+    # Rows come and go meanwhile; whether there are more is told by the same look as how many fit.
+    sizes = list(_sizes(rows, size)[: PAGE_ROWS + 1])
+    fitting = _fitting(sizes[:PAGE_ROWS])
+    found = list(rows[:fitting])
+    if fitting == len(sizes) or not found:
         return found, None
     last: Any = found[-1]
     return found, _encode(getattr(last, moment), last.pk)
@@ -75,18 +78,23 @@ def slice_of(rows: QuerySet[M], large: str, offset: int, limit: int) -> list[M]:
     Args:
         large: the name of the field that makes rows large.
     """
-    return _slice(rows, Length(large), offset, limit)
+    count = _fitting(_sizes(rows, Length(large))[offset : offset + limit])
+    return list(rows[offset : offset + count])
 
 
-def _slice(rows: QuerySet[M], size: Combinable, offset: int, limit: int) -> list[M]:
-    sizes = rows.annotate(size=size).values_list("size", flat=True)
+def _sizes(rows: QuerySet[M], size: Combinable) -> QuerySet[Any, Any]:
+    return rows.annotate(size=size).values_list("size", flat=True)
+
+
+def _fitting(sizes: Iterable[int]) -> int:
+    """How many of the first rows one page may hold: always one, if there is one."""
     count, room = 0, PAGE_BYTES
-    for needed in sizes[offset : offset + limit]:
+    for needed in sizes:
         room -= needed
         if count and room < 0:
             break
         count += 1
-    return list(rows[offset : offset + count])
+    return count
 
 
 def _encode(at: datetime, identity: UUID) -> str:

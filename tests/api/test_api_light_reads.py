@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event, Semaphore
@@ -18,6 +18,7 @@ from keys_app.models import ApiKey
 from sessions_app import stats, switch
 from sessions_app.actions.lookup import find_approval, find_run
 from sessions_app.actions.messages import NewMessage, send_message
+from sessions_app.api import pages
 from sessions_app.api import representations as show
 from sessions_app.models import Approval, Run
 
@@ -77,3 +78,21 @@ def test_who_asks_for_counts_while_others_do_shares_their_answer(
         let_go.set()
         assert early.result(60) == 0
         assert [one.result(60) for one in late] == [1] * 8, "as of after they asked"
+
+
+def test_an_approval_that_comes_while_the_list_is_read_is_in_the_next_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = pages._fitting
+
+    def and_one_comes(sizes: Iterable[int]) -> int:
+        count = fitting(sizes)
+        Approval.objects.create(session=run.session, run=run, expires_at=timezone.now())
+        return count
+
+    monkeypatch.setattr(pages, "_fitting", and_one_comes)
+    for there in range(3):
+        found, cursor = pages.oldest_first(
+            run.session.approvals.all(), "created_at", ["input"], None
+        )
+        assert (len(found), cursor) == (there, None)
