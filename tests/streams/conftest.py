@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 import redis
+from django.utils import timezone
 
+from keys_app.models import ApiKey
+from sessions_app.models import Session
 from simulator.testing import Probe, SimulatorProcess
 from tests.conftest import require
 from tests.server_process import BOB, ServerProcess, copy_of, environment, manage
@@ -20,6 +24,16 @@ from tests.streams.client import Api
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://root@127.0.0.1:5432")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 USUAL = {"RATE_LIMIT_MAX_REQUESTS": "1000000", "DEFAULT_ENGINE": "messages"}
+
+
+@pytest.fixture
+def session(db: None) -> Session:
+    """A session in this process's own database, without a server."""
+    key = ApiKey.objects.create(name="Alice", secret_hash=uuid4().hex)
+    later = timezone.now() + timedelta(hours=1)
+    return Session.objects.create(
+        key=key, engine="messages", model="m", timeout_ms=1000, expires_at=later
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from django.utils import timezone
 
-from keys_app.models import ApiKey
 from sessions_app import eventlog
 from sessions_app.actions.origins import NewSession
 from sessions_app.actions.sessions import create_session
@@ -18,14 +16,6 @@ from sessions_app.hub import Event
 from sessions_app.models import Message, Session
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def session() -> Session:
-    key = ApiKey.objects.create(name="Alice", secret_hash=uuid4().hex)
-    return Session.objects.create(
-        key=key, engine="messages", model="m", timeout_ms=1000, expires_at=timezone.now()
-    )
 
 
 def some(first: int, last: int) -> list[Event]:

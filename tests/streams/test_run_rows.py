@@ -47,15 +47,6 @@ from sessions_app.runs import Outcome
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def session() -> Session:
-    key = ApiKey.objects.create(name="Alice", secret_hash=uuid4().hex)
-    later = timezone.now() + timedelta(hours=1)
-    return Session.objects.create(
-        key=key, engine="messages", model="m", timeout_ms=1000, expires_at=later
-    )
-
-
 @pytest.fixture(autouse=True)
 def _forgotten_switch() -> Iterator[None]:
     switch.forget()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from django.utils import timezone
 
 from claudeapi.core.errors import ApiError, RequestTimeout, UpstreamOverloaded, UpstreamRejected
-from keys_app.models import ApiKey
 from sessions_app import payloads, runs, turns
 from sessions_app.models import Message, Run, RunStatus, Session
 from sessions_app.runs import Outcome
@@ -25,15 +21,6 @@ THOUGHT = {"type": "thinking", "thinking": "Hm", "signature": "x"}
 
 def rejected(status: int) -> ApiError:
     return UpstreamRejected(details={"status": status})
-
-
-@pytest.fixture
-def session() -> Session:
-    key = ApiKey.objects.create(name="Alice", secret_hash=uuid4().hex)
-    later = timezone.now() + timedelta(hours=1)
-    return Session.objects.create(
-        key=key, engine="messages", model="m", timeout_ms=1000, expires_at=later
-    )
 
 
 def say(session: Session, prompt: str, error: ApiError | None, *reply: dict[str, Any]) -> None:
